@@ -1,0 +1,244 @@
+"""Every setting of the server, from the environment alone. docs/operations.md explains each one."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import django_stubs_ext
+from csp.constants import NONE, SELF, WASM_UNSAFE_EVAL
+
+from flexai_site.environment import Environment, file_storage, lasting_secret, make_folder
+from flexai_site.logs import logging_configuration
+
+# Lets classes name their type parameters at run time: `ModelAdmin[Dataset]`.
+django_stubs_ext.monkeypatch()
+
+env = Environment(os.environ)
+BASE_DIR = Path(__file__).resolve().parent.parent
+MIB = 2**20
+
+# --- Where things are kept
+DATA_DIR = make_folder(env.path("DATA_DIR", BASE_DIR / "data"), "DATA_DIR")
+STAGING_DIR = DATA_DIR / "staging"
+JOBS_DIR = DATA_DIR / "jobs"
+MOUNTS_DIR = DATA_DIR / "mounts"
+STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
+# SQLite spills large sorts into a folder; without this it would be one outside of DATA_DIR.
+os.environ.setdefault("SQLITE_TMPDIR", str(DATA_DIR))
+
+# --- How the server is reached
+DEBUG = env.switch("DEBUG", default=False)
+SECRET_KEY = env.text("SECRET_KEY", pattern=r".{32,}", expected="at least 32 characters") or lasting_secret(
+    DATA_DIR / "secret_key"
+)
+HOST = env.text("HOST", "127.0.0.1", pattern=r"[A-Za-z0-9.:_-]+", expected="an address or a host name")
+PORT = env.number("PORT", 8000, least=1, most=65535)
+PUBLIC_URL = env.origin("PUBLIC_URL")
+TRUST_PROXY = env.switch("TRUST_PROXY", default=False)
+URL_PREFIX = env.text(
+    "URL_PREFIX",
+    urlsplit(PUBLIC_URL).path,
+    pattern=r"/|(/[A-Za-z0-9._~-]+)+/?",
+    expected="a path such as /datasets",
+).rstrip("/")
+_EVERYWHERE = HOST in {"0.0.0.0", "::"}  # noqa: S104
+ALLOWED_HOSTS = env.names(
+    "ALLOWED_HOSTS",
+    ["*"]
+    if _EVERYWHERE and not PUBLIC_URL
+    else ["localhost", "127.0.0.1", "[::1]", HOST, urlsplit(PUBLIC_URL).hostname or "localhost"],
+)
+WEB_PROCESSES = env.number("WEB_PROCESSES", 2, least=1, most=256)
+WEB_THREADS = env.number("WEB_THREADS", 16, least=1, most=1024)
+
+FORCE_SCRIPT_NAME = URL_PREFIX or None
+STATIC_URL = f"{URL_PREFIX}/static/"
+USE_X_FORWARDED_HOST = TRUST_PROXY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUST_PROXY else None
+_PUBLIC_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(PUBLIC_URL)) if PUBLIC_URL else ""
+CSRF_TRUSTED_ORIGINS = [_PUBLIC_ORIGIN] if PUBLIC_URL else []
+_HTTPS = PUBLIC_URL.startswith("https://")
+# Cookies are shared between ports of one host, so their names must not be anybody's.
+SESSION_COOKIE_NAME = "flexai_session"
+CSRF_COOKIE_NAME = "flexai_csrf"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{URL_PREFIX}/"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = env.number("SESSION_HOURS", 14 * 24, least=1) * 3600
+SECURE_HSTS_SECONDS = 3600 * 24 * 365 if _HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        # hash-wasm compiles its SHA-256; nothing else may be evaluated.
+        "script-src": [SELF, WASM_UNSAFE_EVAL],
+        "style-src": [SELF],
+        "img-src": [SELF, "blob:", "data:"],
+        "media-src": [SELF, "blob:"],
+        "worker-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+# A plan of 1,000 paths of 4,096 bytes, escaped, is the largest body that is read at once; uploads are streamed.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * MIB
+
+# --- The application
+INSTALLED_APPS = [
+    "datasets_app",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+    "ninja",
+    "template_partials",
+]
+MIDDLEWARE = [
+    "flexai_site.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "flexai_site.middleware.PageCompressionMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "flexai_site.urls"
+WSGI_APPLICATION = "flexai_site.wsgi.application"
+AUTH_USER_MODEL = "datasets_app.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign_in"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+USE_TZ = True
+USE_I18N = False
+TIME_ZONE = "UTC"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# --- Database
+DATABASES = {
+    "default": env.database("DATABASE_URL", {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "db.sqlite3"})
+}
+DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"] |= {
+        "OPTIONS": {
+            # Take the write lock at BEGIN: a transaction that reads first and writes later can't wait for it.
+            "transaction_mode": "IMMEDIATE",
+            # Seconds to wait for another writer before "database is locked".
+            "timeout": 30,
+            # FULL: a commit that was answered must outlive a power cut, like the bytes that it speaks of. It costs one
+            # fsync for each transaction that writes; writes are batched, so there are few.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
+                "PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=67108864"
+            ),
+        },
+        # A file, because tests with threads and child processes need the locks of a real one.
+        "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
+    }
+
+# --- Stored objects and static files
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": file_storage(DATA_DIR / "files"),
+    "packs": env.storage("PACKS_URL", file_storage(DATA_DIR / "packs")),
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+_PACKS_BACKEND = env.text("PACKS_BACKEND", pattern=r"\w+(\.\w+)+", expected="the dotted path of a Django storage class")
+_PACKS_OPTIONS = env.options("PACKS_OPTIONS")
+if _PACKS_BACKEND:
+    STORAGES["packs"] = {"BACKEND": _PACKS_BACKEND, "OPTIONS": _PACKS_OPTIONS}
+STATICFILES_DIRS: list[Any] = [
+    path if prefix is None else (prefix, path)
+    for prefix, path in (
+        (None, BASE_DIR / "static"),
+        ("vendor/tus-js-client", BASE_DIR / "node_modules" / "tus-js-client" / "dist"),
+        ("vendor/hash-wasm", BASE_DIR / "node_modules" / "hash-wasm" / "dist"),
+    )
+    if path.is_dir()
+]
+
+# --- Uploads and the content store; sizes in bytes
+UPLOAD_MAX_BYTES = env.size("UPLOAD_MAX_BYTES", 2**40)
+UPLOAD_REQUEST_BYTES = env.size("UPLOAD_REQUEST_BYTES", 16 * MIB, least=64 * 1024)
+UPLOAD_EXPIRY_HOURS = env.number("UPLOAD_EXPIRY_HOURS", 168, least=1)
+PACK_BYTES = env.size("PACK_BYTES", 16 * MIB, least=MIB)
+LARGE_FILE_BYTES = env.size("LARGE_FILE_BYTES", 8 * MIB, least=1)
+DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
+
+# --- Worker
+WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 4, least=2, most=256)
+# A job keeps its worker process for as long as it runs; one must stay free for seals and the reaper.
+JOB_SLOTS = env.number("JOB_SLOTS", 2, least=1, most=WORKER_CONCURRENCY - 1)
+LEASE_SECONDS = env.number("LEASE_SECONDS", 60, least=5)
+REAP_SECONDS = env.number("REAP_SECONDS", 15, least=1)
+BROKER_DIR = DATA_DIR / "broker"
+CELERY_BROKER_URL = env.text(
+    "BROKER_URL",
+    "filesystem://",
+    pattern=r"filesystem://|(redis|rediss|amqp|amqps)://\S+",
+    expected="a URL such as redis://host:6379/0 or amqp://user:password@host//",
+)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        "data_folder_in": str(BROKER_DIR / "queue"),
+        "data_folder_out": str(BROKER_DIR / "queue"),
+        "control_folder": str(BROKER_DIR / "control"),
+        # Seconds between two looks into the folder: 31 ms until a task starts, against 0.5 s at the default of 1.
+        "polling_interval": 0.05,
+    }
+    if CELERY_BROKER_URL == "filesystem://"
+    else {}
+)
+# Nobody reads results: the rows hold the state.
+CELERY_TASK_IGNORE_RESULT = True
+# Acknowledge before the task runs. A lost worker's task comes back through its row's lease, not through the broker, which
+# would deliver a long task a second time while it still runs (Redis), or never (filesystem).
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = WORKER_CONCURRENCY
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
+# Work that is due regularly; "expires" drops what piled up while no worker ran.
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "reap": {"task": "datasets_app.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
+}
+
+# --- Logs
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"])
+LOG_FORMAT = env.choice("LOG_FORMAT", "auto", ["auto", "json", "text"])
+LOGGING = logging_configuration(level=LOG_LEVEL, style=LOG_FORMAT)
+
+env.refuse_unknown()
