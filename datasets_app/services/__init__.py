@@ -1,0 +1,1 @@
+"""Use cases: one file per noun, one verb per function. The only place that changes state."""
