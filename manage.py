@@ -8,9 +8,9 @@ import sys
 def main() -> None:
     """Run the command that the arguments name."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flexai_site.settings")
-    from django.core.management import execute_from_command_line  # noqa: PLC0415
+    from django.core.management import execute_from_command_line
 
-    from flexai_site.environment import SettingError  # noqa: PLC0415
+    from flexai_site.environment import SettingError
 
     try:
         execute_from_command_line(sys.argv)

@@ -17,7 +17,7 @@ app.autodiscover_tasks(["datasets_app"])
 @signals.setup_logging.connect
 def configure_logs(**_kwargs: Any) -> None:
     """Log as the web server does; a receiver here keeps Celery from setting up handlers of its own."""
-    from django.conf import settings  # noqa: PLC0415
+    from django.conf import settings
 
     logging.config.dictConfig(settings.LOGGING)
 

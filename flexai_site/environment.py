@@ -1,8 +1,8 @@
 """Read settings from environment variables, and refuse what is malformed or unknown.
 
-The rule: every setting has one name, such as `PORT`. It may also be given as `FLEXAI_PORT`, which wins, for machines where
-the short name is taken. A `FLEXAI_` name that is neither a setting nor a variable of the clients stops start-up. Short names
-can't be checked for typing errors, because the rest of the environment is not ours.
+The rule: every setting has one name, such as `PORT`. It may also be given as `FLEXAI_PORT`, which wins, for machines
+where the short name is taken. A `FLEXAI_` name that is neither a setting nor a variable of the clients stops start-up.
+Short names can't be checked for typing errors, because the rest of the environment is not ours.
 """
 
 import difflib
@@ -29,7 +29,7 @@ CLIENT_NAMES: Final = frozenset(
 # Their values may hold passwords, so a message must not repeat them.
 _SECRET_NAMES: Final = frozenset({"SECRET_KEY", "DATABASE_URL", "BROKER_URL", "PACKS_URL", "PACKS_OPTIONS"})
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_SWITCH: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_SWITCH: Final = dict.fromkeys(["1", "true", "yes", "on"], True) | dict.fromkeys(["0", "false", "no", "off"], False)
 
 
 class SettingError(ImproperlyConfigured):
@@ -132,7 +132,10 @@ class Environment:
     def storage(self, name: str, default: Mapping[str, Any]) -> dict[str, Any]:
         """Read one entry of Django's STORAGES, from a `file:`, `s3:` or `gs:` URL."""
         return self._read(
-            name, dict(default), "a URL such as file:///folder or s3://bucket/prefix?endpoint=https://host", _storage_of_url
+            name,
+            dict(default),
+            "a URL such as file:///folder or s3://bucket/prefix?endpoint=https://host",
+            _storage_of_url,
         )
 
     def options(self, name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Log records: one JSON object a line for machines, short lines for a person at a terminal; each with its request id."""
+"""Log records: a JSON object a line for machines, short lines for a person at a terminal; each with its request id."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from typing_extensions import override
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 # What every record has; anything else was given by the caller as `extra` and belongs into the output.
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id", "request", "taskName"}
+_STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "request", "taskName"}
 
 
 class RequestIdFilter(logging.Filter):

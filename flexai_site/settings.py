@@ -223,8 +223,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 )
 # Nobody reads results: the rows hold the state.
 CELERY_TASK_IGNORE_RESULT = True
-# Acknowledge before the task runs. A lost worker's task comes back through its row's lease, not through the broker, which
-# would deliver a long task a second time while it still runs (Redis), or never (filesystem).
+# Acknowledge before the task runs. A lost worker's task comes back through its row's lease, not through the broker,
+# which would deliver a long task a second time while it still runs (Redis), or never (filesystem).
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = WORKER_CONCURRENCY

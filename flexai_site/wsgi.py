@@ -16,7 +16,7 @@ _django = get_wsgi_application()
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Serve below URL_PREFIX, whether the proxy in front strips the prefix or passes it on."""
-    from django.conf import settings  # noqa: PLC0415
+    from django.conf import settings
 
     prefix: str = settings.URL_PREFIX
     path = environ.get("PATH_INFO", "")

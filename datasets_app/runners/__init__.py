@@ -1,0 +1,1 @@
+"""What executes a job: one file each, and a registry. Plain Python, without Django."""

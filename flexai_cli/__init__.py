@@ -1,0 +1,1 @@
+"""The `flexai` command: talks to the HTTP API only, and imports nothing of the server."""
