@@ -1,0 +1,209 @@
+"""Datasets: made, described, listed and found. Their versions have a service of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from datasets_app.errors import Conflict
+from datasets_app.models import AuditEvent, Dataset, DatasetTag, User, Version
+from datasets_app.permissions import get_visible, require
+from datasets_app.services.paging import Page, take_page
+from datasets_app.services.teams import get_team
+from datasets_app.services.validation import check_name, check_tags, check_text, invalid_field
+
+DESCRIPTION_LENGTH = 20_000
+EMPTY = "empty"
+STATUSES = (*Version.Status.values, EMPTY)
+SORTS = {
+    "name": ("name",),
+    "updated": ("updated_at", "id"),
+    "created": ("created_at", "id"),
+    "size": ("latest_size", "id"),
+    "files": ("latest_files", "id"),
+    "versions": ("version_count", "id"),
+}
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """A dataset with the facts that lists show: `latest` is its newest available version, `newest` the newest of all."""
+
+    dataset: Dataset
+    tags: list[str]
+    latest: Version | None
+    newest: Version | None
+    version_count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in the latest available version; 0 when there is none."""
+        return self.latest.size if self.latest is not None else 0
+
+    @property
+    def file_count(self) -> int:
+        """Files in the latest available version; 0 when there is none."""
+        return self.latest.file_count if self.latest is not None else 0
+
+    @property
+    def status(self) -> str:
+        """Status of the newest version, or "empty" when there is none."""
+        return self.newest.status if self.newest is not None else EMPTY
+
+
+def create_dataset(actor: User, *, team: str, name: str, description: str = "", tags: Iterable[str] = ()) -> Dataset:
+    """Make an empty dataset. Raise Conflict when the team has one of that name, also in its trash."""
+    row = get_team(actor, team=team)
+    require(actor, "dataset.create", row)
+    check_name(name)
+    description = check_text(description, field="description", most=DESCRIPTION_LENGTH)
+    words = check_tags(tags)
+    try:
+        with transaction.atomic():
+            dataset = Dataset.objects.create(team=row, name=name, description=description, created_by=actor)
+            DatasetTag.objects.bulk_create([DatasetTag(dataset=dataset, name=word) for word in words])
+            AuditEvent.objects.record(actor, team=row, verb="made the dataset", subject=name)
+    except IntegrityError as error:
+        in_trash = Dataset.objects.filter(team=row, name=name).exclude(deleted_at=None).exists()
+        detail = f"{row.name} already has a dataset called {name}{', in its trash' if in_trash else ''}."
+        raise Conflict(detail, errors=[{"field": "name", "detail": detail}]) from error
+    return dataset
+
+
+def get_dataset(actor: User, *, team: str, name: str) -> Dataset:
+    """Return the dataset with its team; NotFound for strangers and for what is in the trash."""
+    rows = Dataset.objects.visible_to(actor).active().filter(team__name=team, name=name).select_related("team")
+    return get_visible(rows.first(), f"dataset {name} in {team}")
+
+
+def summarize_dataset(actor: User, *, team: str, name: str) -> DatasetSummary:
+    """Return one dataset with the facts that lists show."""
+    rows = _with_facts(Dataset.objects.visible_to(actor).active().filter(team__name=team, name=name))
+    return _summarize([get_visible(rows.first(), f"dataset {name} in {team}")])[0]
+
+
+def update_dataset(
+    actor: User, *, team: str, name: str, description: str | None = None, tags: Iterable[str] | None = None
+) -> Dataset:
+    """Change the description and the tags; None leaves them as they are."""
+    dataset = get_dataset(actor, team=team, name=name)
+    require(actor, "dataset.edit", dataset)
+    changed = []
+    with transaction.atomic():
+        if description is not None:
+            dataset.description = check_text(description, field="description", most=DESCRIPTION_LENGTH)
+            changed.append("description")
+        if tags is not None:
+            words = check_tags(tags)
+            dataset.tags.exclude(name__in=words).delete()
+            rows = [DatasetTag(dataset=dataset, name=word) for word in words]
+            DatasetTag.objects.bulk_create(rows, ignore_conflicts=True)
+            changed.append("tags")
+        if changed:
+            dataset.updated_at = timezone.now()
+            dataset.save(update_fields=["description", "updated_at"])
+            AuditEvent.objects.record(
+                actor, team=dataset.team, verb="edited the dataset", subject=name, changed=changed
+            )
+    return dataset
+
+
+def list_datasets(  # noqa: PLR0913 - one argument for each control of the list
+    actor: User,
+    *,
+    team: str,
+    search: str = "",
+    status: str = "",
+    tag: str = "",
+    archived: bool | None = False,
+    sort: str = "-updated",
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[DatasetSummary]:
+    """Return one page of the team's datasets, in four queries whatever its length.
+
+    Every word of `search` must be in the name, the description or a tag. `status` is that of the newest version,
+    or "empty". `archived`: True or False for only those, None for both. `sort` is a key of SORTS, "-" descends.
+    """
+    rows = Dataset.objects.visible_to(actor).active().filter(team=get_team(actor, team=team))
+    for word in search.split():
+        tagged = DatasetTag.objects.filter(name__icontains=word).values("dataset")
+        rows = rows.filter(Q(name__icontains=word) | Q(description__icontains=word) | Q(pk__in=tagged))
+    if tag:
+        rows = rows.filter(tags__name=tag.lower())
+    if archived is not None:
+        rows = rows.filter(archived_at__isnull=not archived)
+    rows = _with_status(_with_facts(rows), status)
+    page = take_page(rows, order=_order(sort), cursor=cursor, limit=limit)
+    return Page(_summarize(page.items), page.next_cursor)
+
+
+def list_tags(actor: User, *, team: str) -> list[str]:
+    """Return the tags in use in the team."""
+    row = get_team(actor, team=team)
+    used = DatasetTag.objects.filter(dataset__team=row, dataset__deleted_at=None)
+    return list(used.order_by("name").values_list("name", flat=True).distinct())
+
+
+def _order(sort: str) -> tuple[str, ...]:
+    fields = SORTS.get(sort.removeprefix("-"))
+    if fields is None:
+        raise invalid_field("sort", f"Sort by one of {', '.join(SORTS)}, with - in front to descend.")
+    return tuple(f"-{field}" for field in fields) if sort.startswith("-") else fields
+
+
+def _with_facts(rows: QuerySet[Dataset]) -> QuerySet[Dataset]:
+    """Annotate what can be sorted and filtered by; the database computes each only where it is asked for."""
+    kept = Version.objects.filter(dataset=OuterRef("pk"), deleted_at=None).order_by("-number")
+    latest = kept.filter(status=Version.Status.AVAILABLE)
+    count = kept.order_by().values("dataset").annotate(count=Count("pk")).values("count")
+    return rows.select_related("team").annotate(
+        latest_id=Subquery(latest.values("pk")[:1]),
+        latest_size=Coalesce(Subquery(latest.values("root__size")[:1]), Value(0)),
+        latest_files=Coalesce(Subquery(latest.values("root__file_count")[:1]), Value(0)),
+        newest_id=Subquery(kept.values("pk")[:1]),
+        newest_status=Coalesce(Subquery(kept.values("status")[:1]), Value(EMPTY)),
+        version_count=Coalesce(Subquery(count), Value(0)),
+    )
+
+
+def _with_status(rows: QuerySet[Dataset], status: str) -> QuerySet[Dataset]:
+    if not status:
+        return rows
+    if status not in STATUSES:
+        raise invalid_field("status", f"A status is one of {', '.join(STATUSES)}.")
+    return rows.filter(newest_status=status)
+
+
+def _summarize(rows: Sequence[Dataset]) -> list[DatasetSummary]:
+    """Fetch the tags and versions of all rows at once."""
+    keys = {_fact(row, name) for row in rows for name in ("latest_id", "newest_id")}
+    versions = {version.pk: version for version in Version.objects.filter(pk__in=keys).select_related("root")}
+    tags: dict[int, list[str]] = {row.pk: [] for row in rows}
+    for dataset_id, word in (
+        DatasetTag.objects.filter(dataset__in=tags).values_list("dataset_id", "name").order_by("name")
+    ):
+        tags[dataset_id].append(word)
+    by_id = {row.pk: row for row in rows}
+    for version in versions.values():
+        version.dataset = by_id[version.dataset_id]
+    return [
+        DatasetSummary(
+            dataset=row,
+            tags=tags[row.pk],
+            latest=versions.get(_fact(row, "latest_id")),
+            newest=versions.get(_fact(row, "newest_id")),
+            version_count=_fact(row, "version_count"),
+        )
+        for row in rows
+    ]
+
+
+def _fact(row: Dataset, name: str) -> int:
+    """Read an annotation; 0 stands for null, which no key is."""
+    return getattr(row, name) or 0
