@@ -1,11 +1,10 @@
 """A stack of row lists that rests on disk, so that the rows of open directories need no memory."""
 
 import marshal
-import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 
 class Chunk(NamedTuple):
@@ -20,30 +19,28 @@ class Spool:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._descriptor: int | None = None
+        self._file: BinaryIO | None = None
         self._end = 0
 
     def push(self, rows: list[Any]) -> Chunk:
         """Write `rows` on top of the stack."""
         data = marshal.dumps(rows)
-        if self._descriptor is None:
-            descriptor, name = tempfile.mkstemp(prefix="spool-", dir=self._folder)
-            self._descriptor = descriptor
-            Path(name).unlink()
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, self._end + len(data) - len(view))
-            view = view[written:]
+        if self._file is None:
+            # It lives as long as the spool, whose exit closes it.
+            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+        self._file.seek(self._end)
+        self._file.write(data)
         chunk = Chunk(self._end, len(data))
         self._end += len(data)
         return chunk
 
     def read(self, chunk: Chunk) -> list[Any]:
         """Give the rows of a chunk that is still on the stack."""
-        if self._descriptor is None:
+        if self._file is None:
             raise RuntimeError("nothing was spooled")
+        self._file.seek(chunk.offset)
         # Our own bytes, from a file without a name: nobody else can have written them.
-        rows: list[Any] = marshal.loads(os.pread(self._descriptor, chunk.length, chunk.offset))  # noqa: S302
+        rows: list[Any] = marshal.loads(self._file.read(chunk.length))  # noqa: S302
         return rows
 
     def pop(self, chunk: Chunk) -> None:
@@ -52,9 +49,9 @@ class Spool:
 
     def close(self) -> None:
         """Give the disk space back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,67 @@
+"""Running SHA-256 states of staged files, so that a file sent in many requests to one process is hashed once."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+if TYPE_CHECKING:
+    # The type exists in the stubs only.
+    from hashlib import _Hash
+
+
+class HashState(NamedTuple):
+    """A SHA-256 over the first `offset` bytes of a file. Whoever took it may update it."""
+
+    offset: int
+    sha256: "_Hash"
+
+    def copy(self) -> "HashState":
+        """Give a state that can be updated without changing this one."""
+        return HashState(self.offset, self.sha256.copy())
+
+
+class Hashers:
+    """The states of the uploads seen last by this process, at most `limit`; safe to share between threads.
+
+    A staged file only grows, except that a refused request is cut off again down to where it began. So a state that
+    was put here after a request stays true for its part of the file, whatever other processes append.
+    """
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._states: OrderedDict[UUID, HashState] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, upload: UUID, offset: int) -> HashState | None:
+        """Take the state out if it stands at `offset`; a new one for offset 0."""
+        if offset == 0:
+            self.forget(upload)
+            return HashState(0, hashlib.sha256())
+        with self._lock:
+            state = self._states.get(upload)
+            if state is None or state.offset != offset:
+                return None
+            return self._states.pop(upload)
+
+    def nearest(self, upload: UUID, offset: int) -> HashState:
+        """Give a copy of the state that covers most of the first `offset` bytes, perhaps none of them."""
+        with self._lock:
+            state = self._states.get(upload)
+            if state is None or state.offset > offset:
+                return HashState(0, hashlib.sha256())
+            return state.copy()
+
+    def put(self, upload: UUID, state: HashState) -> None:
+        """Keep a state, at the cost of the one that was not used for longest."""
+        with self._lock:
+            self._states[upload] = state
+            self._states.move_to_end(upload)
+            if len(self._states) > self._limit:
+                self._states.popitem(last=False)
+
+    def forget(self, upload: UUID) -> None:
+        """Drop what is known of an upload."""
+        with self._lock:
+            self._states.pop(upload, None)
