@@ -114,7 +114,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # The last one, so that it meets a view's errors first.
+    "datasets_app.views.errors.ErrorPagesMiddleware",
 ]
+CSRF_FAILURE_VIEW = "datasets_app.views.errors.csrf_failure"
 ROOT_URLCONF = "flexai_site.urls"
 WSGI_APPLICATION = "flexai_site.wsgi.application"
 AUTH_USER_MODEL = "datasets_app.User"
@@ -140,6 +143,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "datasets_app.views.frame.page_frame",
             ],
         },
     }

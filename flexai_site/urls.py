@@ -7,3 +7,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("", include("datasets_app.urls")),
 ]
+
+handler400 = "datasets_app.views.errors.bad_request"
+handler403 = "datasets_app.views.errors.permission_denied"
+handler404 = "datasets_app.views.errors.page_not_found"
+handler500 = "datasets_app.views.errors.server_error"

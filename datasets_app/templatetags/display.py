@@ -1,0 +1,174 @@
+"""How figures, times, digests and statuses are written on every page: `{% load display %}`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+register = template.Library()
+
+NARROW_SPACE = "\u202f"
+NOTHING = "\u2013"
+UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
+KILO = 1000
+MINUTE, HOUR, DAY = 60, 3600, 86400
+DIGEST_SHOWN = len("sha256:") + 12
+
+STATUS_LOOK: Mapping[str, str] = {
+    # versions, uploads, staged files
+    "uploading": "busy",
+    "syncing": "busy",
+    "receiving": "busy",
+    "partial": "busy",
+    "pending": "wait",
+    "needed": "wait",
+    "received": "wait",
+    "available": "ok",
+    "stored": "ok",
+    "finished": "ok",
+    "error": "bad",
+    "failed": "bad",
+    "removed": "off",
+    # jobs
+    "running": "busy",
+    "stopping": "busy",
+    "succeeded": "ok",
+    "stopped": "off",
+}
+
+
+@register.filter
+def count(number: int | None) -> str:
+    """Write a whole number with thin spaces between thousands; nothing is a dash."""
+    return NOTHING if number is None else f"{number:,}".replace(",", NARROW_SPACE)
+
+
+@register.filter
+def counted(number: int | None, noun: str) -> str:
+    """Write a number and its noun: `3|counted:"file"`, `2|counted:"directory,directories"`."""
+    singular, _, plural = noun.partition(",")
+    word = singular if number == 1 else plural or f"{singular}s"
+    return f"{count(number)} {word}"
+
+
+@register.filter
+def filesize_text(size: int | None) -> str:
+    """Write bytes in decimal units with three figures: `12.3 MB`."""
+    if size is None:
+        return NOTHING
+    if size < KILO:
+        return f"{size} B"
+    power = 1
+    # 999.5 MB would be written as 1000 MB.
+    while size / KILO**power >= KILO - 0.5 and power < len(UNITS):
+        power += 1
+    value = size / KILO**power
+    figures = 2 if value < 9.995 else 1 if value < 99.95 else 0  # noqa: PLR2004
+    return f"{value:.{figures}f} {UNITS[power - 1]}"
+
+
+@register.filter
+def filesize(size: int | None) -> SafeString:
+    """Write bytes in decimal units; the exact number is shown on hover."""
+    text = filesize_text(size)
+    if size is None or size < KILO:
+        return format_html('<span class="num">{}</span>', text)
+    return format_html('<span class="num" title="{} bytes">{}</span>', count(size), text)
+
+
+def relative_time(when: dt.datetime, now: dt.datetime) -> str:
+    """Say how long ago `when` was, shortly: `4 min ago`, `yesterday`, `3 Mar`, `3 Mar 2024`; ahead: `in 3 days`."""
+    seconds = (now - when).total_seconds()
+    if seconds < 0:
+        return f"in {duration(-seconds)}" if seconds > -DAY else f"in {counted(round(-seconds / DAY), 'day')}"
+    if seconds < 10:  # noqa: PLR2004
+        return "just now"
+    for limit, unit, name in ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h")):
+        if seconds < limit:
+            return f"{int(seconds // unit)} {name} ago"
+    days = int(seconds // DAY)
+    if days == 1:
+        return "yesterday"
+    if days < 14:  # noqa: PLR2004
+        return f"{days} days ago"
+    day = f"{when.day} {when:%b}"
+    return day if when.year == now.year else f"{day} {when.year}"
+
+
+@register.filter
+def ago(when: dt.datetime | None) -> SafeString:
+    """Write a time relative to now, with the exact time on hover; js/times.js keeps it true."""
+    if when is None:
+        return SafeString(NOTHING)
+    exact = when.astimezone(dt.UTC)
+    return format_html(
+        '<time class="nowrap" datetime="{}" title="{} UTC" data-ago>{}</time>',
+        exact.isoformat(timespec="seconds"),
+        f"{exact:%Y-%m-%d %H:%M:%S}",
+        relative_time(when, timezone.now()),
+    )
+
+
+@register.filter
+def duration(span: float | dt.timedelta | None) -> str:
+    """Write seconds (or a timedelta) as `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`."""
+    if span is None:
+        return NOTHING
+    seconds = span.total_seconds() if isinstance(span, dt.timedelta) else float(span)
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    parts = ((whole // DAY, "d"), (whole % DAY // HOUR, "h"), (whole % HOUR // MINUTE, "min"), (whole % MINUTE, "s"))
+    first = next(index for index, (value, _) in enumerate(parts) if value)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)
+
+
+@register.simple_tag
+def icon(name: str, extra_class: str = "") -> SafeString:
+    """Draw a symbol of static/icons.svg. It is decoration: say in words what a button does."""
+    return format_html(
+        '<svg class="icon{}" aria-hidden="true"><use href="{}#{}"></use></svg>',
+        f" {extra_class}" if extra_class else "",
+        static("icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def copy(text: str, what: str = "") -> SafeString:
+    """Draw a button that copies `text`; `what` names it for screen readers: "digest"."""
+    label = f"Copy {what}".strip()
+    return format_html(
+        '<button type="button" class="copy js-only" data-copy="{}" aria-label="{}" title="{}">{}{}</button>',
+        text,
+        label,
+        label,
+        icon("copy", "todo"),
+        icon("check", "done"),
+    )
+
+
+@register.simple_tag
+def digest(value: str, what: str = "digest") -> SafeString:
+    """Write a digest shortly (`sha256:` and 12 figures) with a button that copies the whole; nothing is a dash."""
+    if not value:
+        return format_html('<span class="muted">{}</span>', NOTHING)
+    full = value if ":" in value else f"sha256:{value}"
+    return format_html(
+        '<span class="digest"><code title="{}">{}</code>{}</span>', full, full[:DIGEST_SHOWN], copy(full, what)
+    )
+
+
+@register.simple_tag
+def status_badge(status: str) -> SafeString:
+    """Write the status of a version, upload or job as a coloured badge; the word carries the meaning."""
+    return format_html('<span class="badge is-{}">{}</span>', STATUS_LOOK.get(str(status), "off"), status)

@@ -1,0 +1,1 @@
+"""Pages and their htmx parts: forms in, one service call, a template out."""
