@@ -126,9 +126,9 @@ class Unavailable(AppError):
     title = "Not available"
 
 
-class OutOfSpace(AppError):
+class OutOfSpace(TooLarge):
     """The server's disk cannot take this."""
 
-    status = 507
+    status = 413
     code = "out-of-space"
     title = "Not enough disk space"

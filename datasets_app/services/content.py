@@ -1,0 +1,148 @@
+"""The only writer of blobs and packs, and the way to their bytes.
+
+A pack's key is made from its upload's id, so a worker that dies between storing the bytes and writing the rows leaves
+nothing unknown: whoever finishes the upload next finds the object under the same key.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from datasets_app.models import Blob, Pack, Team, TeamBlob
+from datasets_app.store.packs import PackStore
+from datasets_app.store.staging import Staging
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+LOOKUP = 500
+
+
+class Slice(NamedTuple):
+    """`size` bytes at `offset` of a staging file, with the SHA-256 that this server computed over them."""
+
+    sha256: bytes
+    size: int
+    offset: int
+
+
+@lru_cache(maxsize=1)
+def pack_store() -> PackStore:
+    """The store that holds every pack."""
+    return PackStore()
+
+
+@lru_cache(maxsize=1)
+def staging() -> Staging:
+    """The folder on local disk where uploads grow."""
+    return Staging(settings.STAGING_DIR)
+
+
+def _forget(*, setting: str, **_kwargs: object) -> None:
+    if setting in {"STORAGES", "STAGING_DIR"}:
+        pack_store.cache_clear()
+        staging.cache_clear()
+
+
+setting_changed.connect(_forget)
+
+
+def pack_key(upload_id: uuid.UUID) -> str:
+    """Where the bytes of an upload rest: random, and never used for other bytes."""
+    text = upload_id.hex
+    return f"{text[:2]}/{text[2:4]}/{text}"
+
+
+def find_blobs(digests: Iterable[bytes], *, team: Team | None = None) -> dict[bytes, int]:
+    """Ids of the blobs that exist; with `team`, only of those that the team can read already."""
+    found: dict[bytes, int] = {}
+    wanted = list(set(digests))
+    blobs = Blob.objects.all() if team is None else Blob.objects.readable_by(team)
+    for start in range(0, len(wanted), LOOKUP):
+        rows = blobs.filter(sha256__in=wanted[start : start + LOOKUP]).values_list("sha256", "pk")
+        found.update((bytes(digest), pk) for digest, pk in rows)
+    return found
+
+
+def store_upload(*, upload_id: uuid.UUID, slices: list[Slice]) -> bool:
+    """Move the upload's staging file into the store, unless all its bytes are known; durable when it returns.
+
+    No rows are written. Returns whether there is a pack to register.
+    """
+    known = find_blobs(piece.sha256 for piece in slices)
+    if all(piece.sha256 in known for piece in slices):
+        return False
+    key, local = pack_key(upload_id), staging().path(upload_id.hex)
+    if local.exists() or not pack_store().exists(key):
+        staging().fsync(upload_id.hex)
+        pack_store().put(local, key)
+    return True
+
+
+def register_upload(*, upload_id: uuid.UUID, size: int, slices: list[Slice], stored: bool, team: Team) -> dict[bytes, int]:
+    """Write the rows of what `store_upload` stored, inside the caller's transaction; return blob ids by digest.
+
+    Digests that another upload registered first keep their place; the bytes that came twice are left unreferenced.
+    A digest is missing from the result when it was known before but is no longer: then store the upload after all.
+    """
+    known = find_blobs(piece.sha256 for piece in slices)
+    new = {piece.sha256: piece for piece in slices if piece.sha256 not in known}
+    if new and stored:
+        pack = Pack.objects.create(key=pack_key(upload_id), size=size, stored=True)
+        Blob.objects.bulk_create(
+            [Blob(sha256=p.sha256, size=p.size, pack=pack, offset=p.offset) for p in new.values()],
+            ignore_conflicts=True,
+            batch_size=LOOKUP,
+        )
+        known |= find_blobs(new)
+    grant_blobs(team=team, blob_ids=known.values())
+    return known
+
+
+def grant_blobs(*, team: Team, blob_ids: Iterable[int]) -> None:
+    """Note that the team has had these bytes, so that their digests alone link to them from now on."""
+    TeamBlob.objects.bulk_create(
+        [TeamBlob(team=team, blob_id=pk) for pk in blob_ids], ignore_conflicts=True, batch_size=LOOKUP
+    )
+
+
+def discard_object(upload_id: uuid.UUID) -> None:
+    """Remove the stored object of an upload that was ended before its rows were written."""
+    key = pack_key(upload_id)
+    if not Pack.objects.filter(key=key).exists():
+        pack_store().remove(key)
+
+
+def put_manifest(*, key: str, lines: Iterator[bytes]) -> None:
+    """Store a manifest beside the packs, streamed."""
+    pack_store().put_bytes(key, lines)
+
+
+def read_manifest(key: str) -> Iterator[bytes]:
+    """The stored bytes of a manifest."""
+    return pack_store().read(key, 0, pack_store().size(key))
+
+
+def read_pack(*, key: str, offset: int, length: int) -> Iterator[bytes]:
+    """Bytes of a pack, in blocks of at most 1 MiB."""
+    return pack_store().read(key, offset, length)
+
+
+def read_blob(blob: Blob, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+    """`length` bytes (default: all that follow) from `offset` of the blob, in blocks of at most 1 MiB."""
+    left = blob.size - offset
+    wanted = left if length is None else min(length, left)
+    if wanted <= 0:
+        return iter(())
+    return read_pack(key=blob.pack.key, offset=blob.offset + offset, length=wanted)
+
+
+def local_path(blob: Blob) -> Path | None:
+    """The blob's own file on this disk, where it is a whole pack of a filesystem store; never write to it."""
+    return pack_store().open_local(blob.pack.key) if blob.whole_pack else None

@@ -1,0 +1,141 @@
+"""Write Merkle trees as rows, and read the children of a directory. The rows of equal directories are shared."""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from datasets_app.models import Directory, File, Subdirectory
+from datasets_app.store.overlay import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from datasets_app.store.merkle import Node
+
+BATCH_ROWS = 20_000
+LOOKUP = 500
+
+
+class _Pending(NamedTuple):
+    """A directory waiting to be written: its totals, its files (name, blob id) and subdirectories (name, digest)."""
+
+    file_count: int
+    size: int
+    files: list[tuple[str, int]]
+    subdirectories: list[tuple[str, bytes]]
+
+
+def write_tree(nodes: Iterable[Node], *, progress: Callable[[int], None]) -> int:
+    """Insert the directories that the database doesn't know yet; return the id of the root, the last of `nodes`.
+
+    Each transaction holds whole directories, children before parents: a crash leaves unreferenced but complete
+    rows, which the next attempt shares. `progress` is called after each batch with the number of rows looked at.
+    """
+    batch: dict[bytes, _Pending] = {}
+    rows = 0
+    root = b""
+    for node in nodes:
+        root = node.digest
+        if node.digest in batch:
+            continue
+        files = list(islice(((row.name, row.ref) for row in node.files), BATCH_ROWS))
+        subdirectories = [(row.name, row.digest) for row in node.subdirectories]
+        if len(files) == BATCH_ROWS:
+            # Too many to hold: what waits is written first, then this directory alone, straight from the spool.
+            _write(batch, progress)
+            batch, rows = {}, 0
+            pending = _Pending(node.file_count, node.size, [], subdirectories)
+            _write({node.digest: pending}, progress, big=((row.name, row.ref) for row in node.files))
+            continue
+        batch[node.digest] = _Pending(node.file_count, node.size, files, subdirectories)
+        rows += 1 + len(files) + len(subdirectories)
+        if rows >= BATCH_ROWS:
+            _write(batch, progress)
+            batch, rows = {}, 0
+    _write(batch, progress)
+    return Directory.objects.values_list("pk", flat=True).get(digest=root)
+
+
+def _write(
+    batch: dict[bytes, _Pending], progress: Callable[[int], None], big: Iterator[tuple[str, int]] = iter(())
+) -> None:  # noqa: B008
+    """Insert those of `batch` that are new, in one transaction; `big` are more files of its only directory."""
+    if not batch:
+        return
+    with transaction.atomic():
+        now = timezone.now()
+        Directory.objects.bulk_create(
+            [Directory(digest=d, file_count=p.file_count, size=p.size, created_at=now) for d, p in batch.items()],
+            ignore_conflicts=True,
+            batch_size=LOOKUP,
+        )
+        # Rows of others are closed by the time that they can be seen; the open ones are ours.
+        ids = _ids_of(batch, closed=False)
+        new = {digest: batch[digest] for digest in ids}
+        wanted = {digest for pending in new.values() for _, digest in pending.subdirectories}
+        children = ids | _ids_of(wanted.difference(ids), closed=True)
+        files = ((ids[d], name, blob) for d, pending in new.items() for name, blob in pending.files)
+        large = ((pk, name, blob) for pk in ids.values() for name, blob in big)
+        _insert(File, ("directory_id", "name", "blob_id"), chain(files, large))
+        edges = ((ids[d], name, children[c]) for d, pending in new.items() for name, c in pending.subdirectories)
+        _insert(Subdirectory, ("parent_id", "name", "child_id"), edges)
+        for some in _slices(list(ids.values())):
+            Directory.objects.filter(pk__in=some).update(closed=True)
+    progress(sum(1 + len(p.files) + len(p.subdirectories) for p in batch.values()))
+
+
+def _slices(items: Sequence[int] | Sequence[bytes]) -> Iterator[Sequence[int] | Sequence[bytes]]:
+    return (items[start : start + LOOKUP] for start in range(0, len(items), LOOKUP))
+
+
+def _ids_of(digests: Iterable[bytes], *, closed: bool) -> dict[bytes, int]:
+    found: dict[bytes, int] = {}
+    for some in _slices(list(digests)):
+        rows = Directory.objects.filter(digest__in=some, closed=closed).values_list("digest", "pk")
+        found.update((bytes(digest), pk) for digest, pk in rows)
+    return found
+
+
+def _insert(model: type[File | Subdirectory], columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    """Insert by the database's own fast way: COPY, or one prepared statement. bulk_create is 4 to 7 times slower."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    names = ", ".join(connection.ops.quote_name(column) for column in columns)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            marks = ", ".join(["%s"] * len(columns))
+            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # noqa: S608 - our own names
+
+
+def read_children(directory_id: int) -> Iterator[Child]:
+    """Files and directories directly in one directory, merged in byte order of their names, read in pages."""
+    return merge(_files(directory_id), _subdirectories(directory_id), key=lambda child: child.name)
+
+
+def _files(directory_id: int) -> Iterator[Child]:
+    rows = File.objects.filter(directory=directory_id).order_by("name")
+    columns = rows.values_list("name", sha=F("blob__sha256"), bytes=F("blob__size"), ref=F("blob_id"))
+    last = ""
+    while page := list(columns.filter(name__gt=last)[:BATCH_ROWS]):
+        for name, digest, size, ref in page:
+            yield Child(name, bytes(digest), size, ref)
+        last = page[-1][0]
+
+
+def _subdirectories(directory_id: int) -> Iterator[Child]:
+    rows = Subdirectory.objects.filter(parent=directory_id).order_by("name")
+    columns = rows.values_list("name", "child__digest", "child__size", "child_id", "child__file_count")
+    last = ""
+    while page := list(columns.filter(name__gt=last)[:BATCH_ROWS]):
+        for name, digest, size, ref, file_count in page:
+            yield Child(name, bytes(digest), size, ref, file_count)
+        last = page[-1][0]

@@ -1,0 +1,218 @@
+"""Versions: start, seal, abandon."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from datasets_app.errors import AppError, Conflict, ErrorItem, NotFound
+from datasets_app.models import AuditEvent, Dataset, StagedFile, StagedRemoval, Upload, User, Version
+from datasets_app.permissions import require
+from datasets_app.queue import enqueue
+from datasets_app.services import content, manifests, trees
+from datasets_app.services.uploads import finish_arrived
+from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
+from datasets_app.store.overlay import Overlay
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+PAGE = 5_000
+SHOWN_ERRORS = 100
+MOST_ATTEMPTS = 3
+SEAL_TASK = "datasets_app.seal_version"
+
+
+def find_version(actor: User, *, team: str, dataset: str, number: int) -> Version:
+    """Return a version by the names in its URL; NotFound for strangers and for what is in the trash."""
+    found = (
+        Version.objects.visible_to(actor)
+        .filter(dataset__team__name=team, dataset__name=dataset, dataset__deleted_at=None, number=number, deleted_at=None)
+        .select_related("dataset__team", "root", "created_by", "base")
+        .first()
+    )
+    if found is None:
+        raise NotFound(f"There is no version {dataset}@{number} in a team {team} of yours.")
+    return found
+
+
+def create_version(actor: User, *, dataset: Dataset, base: int | None = None, message: str = "") -> Version:
+    """Start an open version; with `base`, it begins with the files of that available version, for which no bytes move."""
+    require(actor, "version.create", dataset)
+    if dataset.archived_at is not None:
+        raise Conflict(f"The dataset {dataset.name} is archived: unarchive it before you add a version.")
+    start = None
+    if base is not None:
+        start = dataset.versions.available().filter(number=base).first()
+        if start is None:
+            raise NotFound(f"There is no available version {dataset.name}@{base} to start from.")
+    with transaction.atomic():
+        version = Version.objects.create(
+            dataset=dataset,
+            number=dataset.allocate_number(),
+            base=start,
+            message=message.strip()[:500],
+            source={"kind": "upload"},
+            created_by=actor,
+        )
+        AuditEvent.objects.record(actor, team=dataset.team, verb="created version", subject=version.label)
+    return version
+
+
+def abandon_version(actor: User, *, version: Version) -> None:
+    """Drop an open version with everything that was staged for it. Stored bytes stay until they are collected."""
+    require(actor, "version.abandon", version)
+    with transaction.atomic():
+        lock_open(version)
+        uploads = list(version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True))
+        version.staged.all().delete()
+        AuditEvent.objects.record(actor, team=version.dataset.team, verb="abandoned version", subject=version.label)
+        Version.objects.filter(pk=version.pk).delete()
+    for upload_id in uploads:
+        content.staging().remove(upload_id.hex)
+        content.discard_object(upload_id)
+
+
+def lock_open(version: Version) -> Version:
+    """Lock the version's row for the rest of the transaction; Conflict unless it still takes files."""
+    locked = Version.objects.select_for_update(of=("self",)).filter(pk=version.pk).first()
+    if locked is None:
+        raise NotFound(f"The version {version.label} was abandoned.")
+    if not locked.is_open:
+        raise Conflict(f"The version {version.label} is {locked.status}: its files can no longer be changed.")
+    return locked
+
+
+def seal_version(actor: User, *, version: Version) -> Version:
+    """Ask for the version to be sealed. Conflict, with paths, while a declared file lacks verified bytes."""
+    require(actor, "version.seal", version)
+    finish_arrived(version)
+    with transaction.atomic():
+        locked = lock_open(version)
+        missing = version.staged.missing().exclude(upload__status=Upload.Status.RECEIVED)
+        shown = list(missing.order_by("path")[:SHOWN_ERRORS])
+        if shown:
+            errors: list[ErrorItem] = [{"path": f.path, "detail": f.error or "no bytes have arrived yet"} for f in shown]
+            raise Conflict(
+                f"{missing.count()} files of {version.label} are not there yet or failed. "
+                "Send them, or remove them from the version, then seal again.",
+                errors=errors,
+            )
+        if version.base_id is None and not version.staged.exists():
+            raise Conflict(f"{version.label} has no files yet: a version has at least one.")
+        Version.objects.filter(pk=locked.pk).update(status=Version.Status.PENDING, error="", attempts=0)
+        AuditEvent.objects.record(actor, team=version.dataset.team, verb="sealed version", subject=version.label)
+        enqueue(SEAL_TASK, version_id=version.pk)
+    version.refresh_from_db()
+    return version
+
+
+def run_seal(version_id: int) -> None:
+    """Build the tree of a pending version and make it available. May run twice and may die anywhere."""
+    pending = Version.objects.filter(pk=version_id, status=Version.Status.PENDING)
+    lease = pending.claim(seconds=settings.LEASE_SECONDS)
+    if lease is None:
+        return
+    version = pending.select_related("dataset__team", "base__root").get()
+    try:
+        _seal(version, lease)
+    except TreeError as error:
+        _refuse(version, lease, error)
+    except AppError as error:
+        pending.release(lease, status=Version.Status.ERROR, error=error.detail)
+    except Exception as error:
+        logger.exception("sealing %s failed", version.label)
+        if version.attempts < MOST_ATTEMPTS:
+            pending.release(lease)
+            raise
+        text = f"Sealing failed {version.attempts} times ({type(error).__name__}). Nothing is lost: seal again, or ask your operator."
+        pending.release(lease, status=Version.Status.ERROR, error=text)
+
+
+def wake_pending() -> int:
+    """Queue again what is pending and held by no living worker; return how many."""
+    lost = list(Version.objects.unleased().filter(status=Version.Status.PENDING).values_list("pk", flat=True)[:1000])
+    for version_id in lost:
+        enqueue(SEAL_TASK, version_id=version_id)
+    return len(lost)
+
+
+def _seal(version: Version, lease: uuid.UUID) -> None:
+    beat = _heartbeat(version.pk, lease)
+    finish_arrived(version, everything=True, progress=beat)
+    failed = version.staged.missing().order_by("path").first()
+    if failed is not None:
+        raise Conflict(f"{failed.path}: {failed.error or 'its bytes never arrived'}")
+    base = version.base.root_id if version.base is not None else None
+    overlay = Overlay(trees.read_children, _staged_entries(version), _removed_paths(version))
+    builder = TreeBuilder(settings.STAGING_DIR)
+    version.root_id = trees.write_tree(builder.build(overlay.entries(base)), progress=beat)
+    version.refresh_from_db(fields=("root",))
+    key = manifests.store_manifest(version, progress=beat)
+    warnings = builder.clashes.sentences()
+    with transaction.atomic():
+        now = timezone.now()
+        done = Version.objects.filter(pk=version.pk, status=Version.Status.PENDING).release(
+            lease,
+            status=Version.Status.AVAILABLE,
+            root_id=version.root_id,
+            manifest_key=key,
+            warnings=warnings,
+            sealed_at=now,
+            error="",
+        )
+        if not done:
+            return
+        Dataset.objects.filter(pk=version.dataset_id).update(updated_at=now)
+    # What was staged has become the tree. Not needed again, and too much to delete while others wait for the lock.
+    StagedFile.objects.filter(version=version).delete()
+    StagedRemoval.objects.filter(version=version).delete()
+
+
+def _refuse(version: Version, lease: uuid.UUID, error: TreeError) -> None:
+    """The files make no tree: name the file at fault, so that it can be removed or renamed, and open the version."""
+    with transaction.atomic():
+        if not Version.objects.filter(pk=version.pk).release(lease, status=Version.Status.ERROR, error=error.detail):
+            return
+        at_fault = version.staged.filter(path=error.path) or version.staged.filter(path__startswith=f"{error.path}/")
+        at_fault.update(blob=None, error=error.reason)
+
+
+def _heartbeat(version_id: int, lease: uuid.UUID) -> Callable[[int], None]:
+    """Return a function that keeps the lease while work goes on, and stops this worker when it was lost."""
+    renewed = time.monotonic()
+
+    def beat(_rows: int = 0) -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed < settings.LEASE_SECONDS / 4:
+            return
+        if not Version.objects.filter(pk=version_id).renew(lease, seconds=settings.LEASE_SECONDS):
+            message = "another worker has taken over"
+            raise Conflict(message)
+        renewed = time.monotonic()
+
+    return beat
+
+
+def _staged_entries(version: Version) -> Iterator[FileEntry]:
+    rows = StagedFile.objects.filter(version=version).order_by("path").values_list("path", "blob__sha256", "size", "blob_id")
+    last = ""
+    while page := list(rows.filter(path__gt=last)[:PAGE]):
+        for path, digest, size, blob_id in page:
+            yield FileEntry(path, bytes(digest), size, blob_id)
+        last = page[-1][0]
+
+
+def _removed_paths(version: Version) -> Iterator[str]:
+    last = ""
+    while page := list(version.removals.filter(path__gt=last).order_by("path").values_list("path", flat=True)[:PAGE]):
+        yield from page
+        last = page[-1]

@@ -1,0 +1,83 @@
+"""Walk a whole tree, file by file in tree order, in bounded memory and few queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import connection
+
+from datasets_app.models import Blob, Directory, File, Pack, Subdirectory
+from datasets_app.services.trees import read_children
+from datasets_app.store.paths import KEY_SEPARATOR, from_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Rows fetched at once. A subtree that is not larger comes in one query, however deep it is.
+RUN_FILES = 20_000
+
+_FILES = f"""
+SELECT found.prefix || f.name, b.sha256, b.size, b.id, p.key, b."offset"
+FROM found
+JOIN {File._meta.db_table} f ON f.directory_id = found.id
+JOIN {Blob._meta.db_table} b ON b.id = f.blob_id
+JOIN {Pack._meta.db_table} p ON p.id = b.pack_id
+"""  # noqa: S608 - only names of our own tables
+_SUBTREE = f"""
+WITH RECURSIVE found(prefix, id) AS (
+    SELECT %s || s.name || %s, s.child_id FROM {Subdirectory._meta.db_table} s
+    WHERE s.parent_id = %s AND s.name >= %s AND s.name <= %s
+    UNION ALL
+    SELECT found.prefix || s.name || %s, s.child_id FROM found
+    JOIN {Subdirectory._meta.db_table} s ON s.parent_id = found.id
+) {_FILES}
+"""  # noqa: S608
+_DIRECT = f"""
+WITH found(prefix, id) AS (SELECT CAST(%s AS text), CAST(%s AS bigint))
+{_FILES} WHERE f.name >= %s AND f.name <= %s
+"""
+
+
+class WalkedFile(NamedTuple):
+    """One file of a tree: where its `size` bytes are, and the SHA-256 (32 bytes) over them."""
+
+    path: str
+    sha256: bytes
+    size: int
+    blob_id: int
+    pack_key: str
+    offset: int
+
+
+def walk_files(root: Directory, *, prefix: str = "") -> Iterator[WalkedFile]:
+    """Every file below `root`, in tree order, with paths relative to it (after `prefix`, such as "a/b/")."""
+    yield from _walk(root.pk, prefix.replace("/", KEY_SEPARATOR))
+
+
+def _walk(directory_id: int, prefix: str) -> Iterator[WalkedFile]:
+    first, last, waiting = "", "", 0
+    for child in read_children(directory_id):
+        files = 1 if child.file_count is None else child.file_count
+        if waiting and waiting + files > RUN_FILES:
+            yield from _run(directory_id, prefix, first, last)
+            waiting = 0
+        if files > RUN_FILES:
+            yield from _walk(child.ref, prefix + child.name + KEY_SEPARATOR)
+            continue
+        first = child.name if waiting == 0 else first
+        last = child.name
+        waiting += files
+    if waiting:
+        yield from _run(directory_id, prefix, first, last)
+
+
+def _run(directory_id: int, prefix: str, first: str, last: str) -> Iterator[WalkedFile]:
+    """Every file below the entries `first` to `last` of one directory, which are few enough to hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DIRECT, [prefix, directory_id, first, last])
+        rows = cursor.fetchall()
+        cursor.execute(_SUBTREE, [prefix, KEY_SEPARATOR, directory_id, first, last, KEY_SEPARATOR])
+        rows += cursor.fetchall()
+    rows.sort(key=lambda row: row[0])
+    for key, digest, size, blob_id, pack_key, offset in rows:
+        yield WalkedFile(from_key(key), bytes(digest), size, blob_id, pack_key, offset)
