@@ -114,8 +114,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    # The last one, so that it meets a view's errors first.
+    # The last two meet a view's errors first: problems for programs, then pages for people.
     "datasets_app.views.errors.ErrorPagesMiddleware",
+    "datasets_app.api.middleware.ApiMiddleware",
 ]
 CSRF_FAILURE_VIEW = "datasets_app.views.errors.csrf_failure"
 ROOT_URLCONF = "flexai_site.urls"

@@ -32,7 +32,7 @@ SORTS = {
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """A dataset with the facts that lists show: `latest` is its newest available version, `newest` the newest of all."""
+    """A dataset with the facts that lists show: `latest` is its newest available version, `newest` its newest one."""
 
     dataset: Dataset
     tags: list[str]
@@ -130,7 +130,8 @@ def list_datasets(  # noqa: PLR0913 - one argument for each control of the list
     Every word of `search` must be in the name, the description or a tag. `status` is that of the newest version,
     or "empty". `archived`: True or False for only those, None for both. `sort` is a key of SORTS, "-" descends.
     """
-    rows = Dataset.objects.visible_to(actor).active().filter(team=get_team(actor, team=team))
+    mine = get_team(actor, team=team)
+    rows: QuerySet[Dataset] = Dataset.objects.visible_to(actor).active().filter(team=mine)
     for word in search.split():
         tagged = DatasetTag.objects.filter(name__icontains=word).values("dataset")
         rows = rows.filter(Q(name__icontains=word) | Q(description__icontains=word) | Q(pk__in=tagged))
@@ -177,7 +178,7 @@ def _with_status(rows: QuerySet[Dataset], status: str) -> QuerySet[Dataset]:
         return rows
     if status not in STATUSES:
         raise invalid_field("status", f"A status is one of {', '.join(STATUSES)}.")
-    return rows.filter(newest_status=status)
+    return rows.filter(Q(newest_status=status))
 
 
 def _summarize(rows: Sequence[Dataset]) -> list[DatasetSummary]:

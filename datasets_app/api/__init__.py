@@ -1,0 +1,38 @@
+"""The HTTP API, version 1: one router for each noun, mounted here.
+
+A route parses, makes one service call and renders; errors are raised and become problem+json in `errors`.
+"""
+
+from ninja import NinjaAPI
+
+from datasets_app.api import datasets, teams
+from datasets_app.api.auth import auth
+from datasets_app.api.docs import LocalSwagger
+from datasets_app.api.errors import add_exception_handlers
+from datasets_app.api.wire import JsonParser, JsonRenderer
+
+DESCRIPTION = """\
+Send `Authorization: Bearer <token>`; the account page makes tokens. A signed-in browser may use its session instead,
+with the `X-CSRFToken` header on every request that changes something.
+
+Errors are `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `errors` (one for each wrong
+field or path) and `request_id`. What belongs to a team that you are not in is 404; a role that is too small is 403.
+
+Lists take `cursor` and `limit`, and answer `{items, next_cursor}`; `next_cursor` is null on the last page.
+"""
+
+api = NinjaAPI(
+    title="FlexAI Dataset Manager",
+    version="1",
+    description=DESCRIPTION,
+    urls_namespace="api",
+    auth=auth,
+    docs=LocalSwagger(),
+    parser=JsonParser(),
+    renderer=JsonRenderer(),
+)
+add_exception_handlers(api)
+
+# A route's arguments from the prefix must be marked as such: `team: Path[str]`.
+api.add_router("/teams", teams.router, tags=["teams"])
+api.add_router("/teams/{team}/datasets", datasets.router, tags=["datasets"])

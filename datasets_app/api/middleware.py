@@ -1,0 +1,49 @@
+"""What holds for every address under /api/, whether ninja or another view answers there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from datasets_app.api.auth import user_of_token
+from datasets_app.api.errors import problem_response, replace_page_by_problem
+from datasets_app.errors import AppError
+
+PREFIX = "/api/"
+FIRST_ERROR = 400
+
+
+class ApiMiddleware:
+    """Set `request.user` from the bearer token, and answer every error as a problem, also those of Django itself.
+
+    A token is not sent by browsers on their own, so requests with one need no CSRF header. Place it after the
+    middleware for sessions, authentication and error pages.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Authenticate a token before the view, and look at errors after it."""
+        if not request.path_info.startswith(PREFIX):
+            return self.get_response(request)
+        try:
+            user = user_of_token(request)
+        except AppError as error:
+            return problem_response(request, error)
+        if user is not None:
+            request.user = user
+            request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]  # noqa: SLF001 - Django's own switch
+        response = self.get_response(request)
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if response.status_code >= FIRST_ERROR and is_page and isinstance(response, HttpResponse):
+            replace_page_by_problem(response)
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer an AppError that a plain view raised; all others stay bugs."""
+        if request.path_info.startswith(PREFIX) and isinstance(exception, AppError):
+            return problem_response(request, exception)
+        return None
