@@ -4,7 +4,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn
 
 from datasets_app.errors import Invalid
 from datasets_app.store.case_clash import ClashReport
@@ -36,10 +36,19 @@ class TreeEntry(NamedTuple):
     ref: int | None = None
 
 
-# How a directory lists its content: (name, ref) and (name, digest, ref). A sub-directory's ref is what the caller
-# set on its `Node`, or its `TreeEntry`'s.
-FileRow: TypeAlias = tuple[str, int]
-SubdirectoryRow: TypeAlias = tuple[str, bytes, int | None]
+class FileRow(NamedTuple):
+    """A file as its directory lists it."""
+
+    name: str
+    ref: int
+
+
+class SubdirectoryRow(NamedTuple):
+    """A directory as its parent lists it; `ref` is what the caller set on its `Node`, or its `TreeEntry`'s."""
+
+    name: str
+    digest: bytes
+    ref: int | None
 
 
 class TreeError(Invalid):
@@ -99,12 +108,12 @@ class Node:
     @property
     def files(self) -> Iterator[FileRow]:
         """The files directly in it, in byte order of their names."""
-        return iter(self._rows().files)
+        return map(FileRow._make, self._rows().files)
 
     @property
     def subdirectories(self) -> Iterator[SubdirectoryRow]:
         """The directories directly in it, in byte order of their names."""
-        return iter(self._rows().directories)
+        return map(SubdirectoryRow._make, self._rows().directories)
 
     def _rows(self) -> "_Open":
         if self._open is None:

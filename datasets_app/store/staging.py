@@ -135,6 +135,10 @@ class Staging:
                     self._hashers.put(upload, writer.state)
             return offset + writer.written
 
+    def hashed(self, upload: UUID) -> int:
+        """Count the bytes whose running SHA-256 this process has: how much of the file `sha256` need not read."""
+        return self._hashers.nearest(upload, self.offset(upload)).offset
+
     def sha256(self, upload: UUID, *, block: int = BLOCK_BYTES) -> bytes:
         """Digest of the whole file; only the part that no request to this process hashed is read again."""
         offset, hasher = self._hashers.nearest(upload, self.offset(upload))
@@ -145,6 +149,10 @@ class Staging:
                 offset += len(data)
         self._hashers.put(upload, HashState(offset, hasher))
         return hasher.digest()
+
+    def hashed(self, upload: UUID) -> int:
+        """Count the bytes, from the first, whose SHA-256 this process knows already."""
+        return self._hashers.nearest(upload, self.offset(upload)).offset
 
     def hash_slices(self, upload: UUID, sizes: Iterable[int], *, block: int = BLOCK_BYTES) -> list[bytes]:
         """SHA-256 of each file that lies in a bundle, back to back; `sizes` in bytes must add up to its length."""
