@@ -135,10 +135,6 @@ class Staging:
                     self._hashers.put(upload, writer.state)
             return offset + writer.written
 
-    def hashed(self, upload: UUID) -> int:
-        """Count the bytes whose running SHA-256 this process has: how much of the file `sha256` need not read."""
-        return self._hashers.nearest(upload, self.offset(upload)).offset
-
     def sha256(self, upload: UUID, *, block: int = BLOCK_BYTES) -> bytes:
         """Digest of the whole file; only the part that no request to this process hashed is read again."""
         offset, hasher = self._hashers.nearest(upload, self.offset(upload))
