@@ -1,1 +1,1 @@
-"""What executes a job: one file each, and a registry. Plain Python, without Django."""
+"""What executes jobs: plain Python, no Django. Settings come as constructor arguments."""

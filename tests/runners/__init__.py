@@ -1,0 +1,1 @@
+"""Runners, each against the real thing."""
