@@ -66,7 +66,7 @@ def change_password(actor: User, *, current: str, new: str) -> User:
         raise invalid_field("current", "This is not your present password.")
     _set_password(actor, new, field="new")
     actor.save(update_fields=["password"])
-    AuditEvent.objects.record(actor, team=None, verb="changed the password of", subject=actor.get_username())
+    AuditEvent.objects.record(actor, team=None, verb="changed password of", subject=actor.get_username())
     return actor
 
 
@@ -97,12 +97,11 @@ def bootstrap(*, username: str, password: str, team: str) -> Bootstrapped:
 
 def _join_as_admin(user: User, team: Team) -> None:
     membership, is_new = Membership.objects.get_or_create(team=team, user=user, defaults={"role": Role.ADMIN})
-    if is_new:
-        AuditEvent.objects.record(user, team=team, verb="set up the team", subject=team.name)
-    elif membership.role != Role.ADMIN:
-        membership.role = Role.ADMIN
-        membership.save(update_fields=["role"])
-        AuditEvent.objects.record(user, team=team, verb="became admin of", subject=team.name)
+    if not is_new and membership.role == Role.ADMIN:
+        return
+    membership.role = Role.ADMIN
+    membership.save(update_fields=["role"])
+    AuditEvent.objects.record(user, team=team, verb="became admin of", subject=team.name)
 
 
 def _set_password(user: User, password: str, *, field: str) -> None:

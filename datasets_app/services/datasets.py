@@ -67,7 +67,7 @@ def create_dataset(actor: User, *, team: str, name: str, description: str = "", 
         with transaction.atomic():
             dataset = Dataset.objects.create(team=row, name=name, description=description, created_by=actor)
             DatasetTag.objects.bulk_create([DatasetTag(dataset=dataset, name=word) for word in words])
-            AuditEvent.objects.record(actor, team=row, verb="made the dataset", subject=name)
+            AuditEvent.objects.record(actor, team=row, verb="created dataset", subject=name)
     except IntegrityError as error:
         in_trash = Dataset.objects.filter(team=row, name=name).exclude(deleted_at=None).exists()
         detail = f"{row.name} already has a dataset called {name}{', in its trash' if in_trash else ''}."
@@ -107,9 +107,7 @@ def update_dataset(
         if changed:
             dataset.updated_at = timezone.now()
             dataset.save(update_fields=["description", "updated_at"])
-            AuditEvent.objects.record(
-                actor, team=dataset.team, verb="edited the dataset", subject=name, changed=changed
-            )
+            AuditEvent.objects.record(actor, team=dataset.team, verb="edited dataset", subject=name, changed=changed)
     return dataset
 
 

@@ -36,7 +36,7 @@ def create_invitation(
             created_by=actor,
             expires_at=timezone.now() + lifetime,
         )
-        AuditEvent.objects.record(actor, team=row, verb="made an invitation as", subject=role, note=invitation.note)
+        AuditEvent.objects.record(actor, team=row, verb="created invitation as", subject=role, note=invitation.note)
     return invitation, secret
 
 
@@ -55,7 +55,7 @@ def revoke_invitation(actor: User, *, team: str, invitation_id: int) -> Invitati
     with transaction.atomic():
         unused = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
         if unused.update(revoked_at=timezone.now()):
-            AuditEvent.objects.record(actor, team=row, verb="revoked an invitation as", subject=invitation.role)
+            AuditEvent.objects.record(actor, team=row, verb="revoked invitation as", subject=invitation.role)
     invitation.refresh_from_db()
     if invitation.accepted_at is not None:
         message = "This invitation was accepted already. Remove the member instead."

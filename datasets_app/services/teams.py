@@ -33,7 +33,7 @@ def create_team(actor: User, *, name: str) -> Team:
         with transaction.atomic():
             team = Team.objects.create(name=name)
             Membership.objects.create(team=team, user=actor, role=Role.ADMIN)
-            AuditEvent.objects.record(actor, team=team, verb="set up the team", subject=name)
+            AuditEvent.objects.record(actor, team=team, verb="created team", subject=name)
     except IntegrityError as error:
         detail = f"There is already a team called {name}."
         raise Conflict(detail, errors=[{"field": "name", "detail": detail}]) from error
@@ -65,7 +65,7 @@ def change_role(actor: User, *, team: str, username: str, role: str) -> Membersh
             _keep_an_admin(membership)
         old, membership.role = membership.role, new
         membership.save(update_fields=["role"])
-        AuditEvent.objects.record(actor, team=row, verb="changed the role of", subject=username, old=old, new=new)
+        AuditEvent.objects.record(actor, team=row, verb="changed role of", subject=username, old=old, new=new)
     return membership
 
 
@@ -78,7 +78,7 @@ def remove_member(actor: User, *, team: str, username: str) -> Membership:
         membership = _get_member(row, username)
         _keep_an_admin(membership)
         membership.delete()
-        verb = "left the team" if is_self else "removed the member"
+        verb = "left team" if is_self else "removed member"
         AuditEvent.objects.record(actor, team=row, verb=verb, subject=row.name if is_self else username)
     return membership
 

@@ -52,7 +52,7 @@ def create_token(
         row.expires_at = now + timedelta(days=check_days(expires_in_days, most=MOST_DAYS))
     with transaction.atomic():
         row.save(force_insert=True)
-        AuditEvent.objects.record(actor, team=limit, verb="made the token", subject=name, scope=row.scope)
+        AuditEvent.objects.record(actor, team=limit, verb="created token", subject=name, scope=row.scope)
     return row, text
 
 
@@ -70,7 +70,7 @@ def revoke_token(actor: User, *, token_id: int) -> ApiToken:
     )
     with transaction.atomic():
         if ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=timezone.now()):
-            AuditEvent.objects.record(actor, team=row.team, verb="revoked the token", subject=row.name)
+            AuditEvent.objects.record(actor, team=row.team, verb="revoked token", subject=row.name)
     row.refresh_from_db(fields=["revoked_at"])
     return row
 
