@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 SHOWN_CLASHES = 100
 # Names per bucket when looking for equal hashes: bounds the set held at once.
-_BUCKET_NAMES = 65_536
+BUCKET_NAMES = 65_536
 
 
 class ClashReport:
@@ -38,10 +38,10 @@ class ClashReport:
 
 
 def _buckets(hashes: "array[int]") -> "Iterator[array[int]]":
-    if len(hashes) <= _BUCKET_NAMES:
+    if len(hashes) <= BUCKET_NAMES:
         yield hashes
         return
-    buckets = [array("q") for _ in range(len(hashes) * 2 // _BUCKET_NAMES)]
+    buckets = [array("q") for _ in range(len(hashes) * 2 // BUCKET_NAMES)]
     for number in hashes:
         buckets[number % len(buckets)].append(number)
     yield from buckets
