@@ -1,12 +1,57 @@
 """The URLs of pages, API and upload endpoint; one include for each room."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
+from datasets_app.views import account, datasets, teams, tree, versions
+
+TEAM = "teams/<str:team>/"
+DATASETS = "teams/<str:team>/datasets/"
+DATASET = f"{DATASETS}<str:name>/"
+VERSION = f"{DATASET}versions/<int:number>/"
+
+account_pages = [
+    path("", teams.home, name="home"),
+    path("setup/", account.setup, name="setup"),
+    path("sign-in/", account.sign_in, name="sign_in"),
+    path("sign-out/", account.sign_out, name="sign_out"),
+    path("account/", account.account, name="account"),
+    path("account/password/", account.password_change, name="password_change"),
+    path("account/tokens/", account.token_new, name="token_new"),
+    path("account/tokens/<int:token_id>/revoke/", account.token_revoke, name="token_revoke"),
+    path("invitations/<str:secret>/", teams.invitation, name="invitation"),
+]
+team_pages = [
+    path("teams/new/", teams.team_new, name="team_new"),
+    path(TEAM, teams.team_detail, name="team_detail"),
+    path(f"{TEAM}switch/", teams.team_switch, name="team_switch"),
+    path(f"{TEAM}leave/", teams.team_leave, name="team_leave"),
+    path(f"{TEAM}members/role/", teams.member_role, name="member_role"),
+    path(f"{TEAM}members/remove/", teams.member_remove, name="member_remove"),
+    path(f"{TEAM}invitations/", teams.invitation_new, name="invitation_new"),
+    path(f"{TEAM}invitations/<int:invitation_id>/revoke/", teams.invitation_revoke, name="invitation_revoke"),
+]
+dataset_pages = [
+    path(DATASETS, datasets.dataset_list, name="dataset_list"),
+    path(f"{DATASETS}new/", datasets.dataset_new, name="dataset_new"),
+    path(DATASET, datasets.dataset_detail, name="dataset_detail"),
+    path(f"{DATASET}edit/", datasets.dataset_edit, name="dataset_edit"),
+    path(VERSION, versions.version_detail, name="version_detail"),
+    path(f"{VERSION}status/", versions.version_status, name="version_status"),
+    path(f"{VERSION}seal/", versions.version_seal, name="version_seal"),
+    path(f"{VERSION}abandon/", versions.version_abandon, name="version_abandon"),
+    path(f"{VERSION}tree/", tree.version_tree, name="version_tree"),
+    path(f"{VERSION}tree/<path:path>", tree.version_tree, name="version_tree"),
+    path(f"{VERSION}files/<path:path>", tree.file_detail, name="file_detail"),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("datasets_app.tus")),
     path("api/v1/", api.urls),
+    *account_pages,
+    *team_pages,
+    *dataset_pages,
     # After everything else under api/, also the tus endpoint.
     path("api/<path:rest>", no_such_address),
 ]

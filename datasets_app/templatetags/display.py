@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from django.http import QueryDict
+
 register = template.Library()
 
 NARROW_SPACE = "\u202f"
@@ -172,3 +174,28 @@ def digest(value: str, what: str = "digest") -> SafeString:
 def status_badge(status: str) -> SafeString:
     """Write the status of a version, upload or job as a coloured badge; the word carries the meaning."""
     return format_html('<span class="badge is-{}">{}</span>', STATUS_LOOK.get(str(status), "off"), status)
+
+
+@register.simple_tag(takes_context=True)
+def sort_header(context: template.Context, field: str, label: str, css: str = "", first: str = "-") -> SafeString:
+    """Draw a <th> that sorts its list (`?sort=`). Needs `request` and `sort`; `first` is "-" where big comes first.
+
+    With htmx it replaces the element `#results` only.
+    """
+    current = str(context.get("sort", ""))
+    is_current = current.removeprefix("-") == field
+    flipped = field if current.startswith("-") else f"-{field}"
+    query: QueryDict = context["request"].GET.copy()
+    query.pop("cursor", None)
+    query["sort"] = flipped if is_current else f"{first}{field}"
+    descends = current.startswith("-")
+    return format_html(
+        '<th scope="col" class="{}"{}><a class="sort" href="{}" hx-get="{}" hx-target="#results" hx-swap="outerHTML"'
+        ' hx-replace-url="true">{}{}</a></th>',
+        css,
+        format_html(' aria-sort="{}"', "descending" if descends else "ascending") if is_current else "",
+        f"?{query.urlencode()}",
+        f"?{query.urlencode()}",
+        label,
+        icon("arrow-down" if (descends if is_current else first) else "arrow-up"),
+    )

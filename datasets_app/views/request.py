@@ -39,3 +39,8 @@ def signed_in(
         return response
 
     return cast("Callable[Concatenate[HttpRequest, P], HttpResponseBase]", login_required(checked))
+
+
+def is_part(request: SignedInRequest) -> bool:
+    """Tell whether htmx asks for a part of the page; when it restores the history it wants the whole."""
+    return bool(request.htmx) and not request.htmx.history_restore_request

@@ -1,0 +1,184 @@
+"""Forms of the pages: they hold what was typed and say what is wrong; the rules themselves are the services'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from django import forms
+
+from datasets_app.errors import AppError
+from datasets_app.models import NAME_RULE, Role
+
+
+def show_errors(form: forms.Form, error: AppError) -> None:
+    """Put a service's errors beside the fields that they name; the others above the form."""
+    for item in error.errors:
+        field = item.get("field", "")
+        form.add_error(field if field in form.fields else None, item["detail"])
+    if not error.errors:
+        form.add_error(None, error.detail)
+
+
+class DatasetEditForm(forms.Form):
+    """What can be changed later: the description, and tags with commas or spaces between."""
+
+    description = forms.CharField(
+        required=False,
+        strip=True,
+        widget=forms.Textarea(attrs={"rows": 5}),
+        help_text="Where the data comes from, what is in it, what it may be used for. Plain text.",
+    )
+    tags = forms.CharField(
+        required=False, help_text="Words to find it by, with commas between: raw, german, 2026", max_length=2000
+    )
+
+    def clean_tags(self) -> list[str]:
+        """Split at commas."""
+        text: str = self.cleaned_data["tags"]
+        return [word.strip() for word in text.split(",") if word.strip()]
+
+
+class DatasetForm(DatasetEditForm):
+    """A new dataset."""
+
+    name = forms.CharField(
+        max_length=200,
+        strip=True,
+        widget=forms.TextInput(
+            attrs={
+                "autofocus": True,
+                "autocomplete": "off",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+                "data-name-rules": "name-rules",
+                "aria-describedby": "name-rules",
+            }
+        ),
+    )
+    field_order = ("name", "description", "tags")
+
+
+LIFETIMES = ((1, "1 day"), (7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "1 year"))
+ROLES = (
+    (Role.READER, "Reader: sees and downloads"),
+    (Role.WRITER, "Writer: also uploads and runs jobs"),
+    (Role.ADMIN, "Admin: also manages members"),
+)
+
+
+def _username(*, new: bool) -> forms.CharField:
+    attrs = {"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false", "autofocus": True}
+    return forms.CharField(
+        label="User name",
+        max_length=150,
+        widget=forms.TextInput(attrs=attrs),
+        help_text="Letters, digits and @ . + - _" if new else "",
+    )
+
+
+def _password(label: str, *, new: bool, hint: str = "") -> forms.CharField:
+    attrs = {"autocomplete": "new-password" if new else "current-password"}
+    return forms.CharField(
+        label=label, strip=False, max_length=1000, widget=forms.PasswordInput(attrs=attrs), help_text=hint
+    )
+
+
+class SignInForm(forms.Form):
+    """Who comes in."""
+
+    username = _username(new=False)
+    password = _password("Password", new=False)
+
+
+class JoinForm(forms.Form):
+    """A new account; the password is typed twice, since nobody sees it."""
+
+    username = _username(new=True)
+    password = _password("Password", new=True, hint="At least 8 characters, and not a common one.")
+    again = _password("The same password again", new=True)
+
+    def clean_again(self) -> str:
+        """Compare with the first."""
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("password", again):
+            raise forms.ValidationError("The two passwords differ.")
+        return again
+
+
+class SetupForm(JoinForm):
+    """The first account, and its team."""
+
+    team = forms.CharField(
+        label="Team",
+        max_length=200,
+        strip=True,
+        widget=forms.TextInput(attrs={"autocomplete": "organization", "autocapitalize": "none", "spellcheck": "false"}),
+        help_text=f"Owns the datasets, and is part of every address: {NAME_RULE}.",
+    )
+
+
+class PasswordForm(forms.Form):
+    """One's own password, changed."""
+
+    current = _password("Present password", new=False)
+    new = _password("New password", new=True, hint="At least 8 characters, and not a common one.")
+    again = _password("The new password again", new=True)
+
+    def clean_again(self) -> str:
+        """Compare with the first."""
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("new", again):
+            raise forms.ValidationError("The two passwords differ.")
+        return again
+
+
+class TokenForm(forms.Form):
+    """A new API token. An empty lifetime never ends, an empty team means all of one's teams."""
+
+    name = forms.CharField(
+        label="What it is for",
+        max_length=100,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "Training server"}),
+    )
+    scope = forms.ChoiceField(label="May do at most", choices=ROLES, initial=Role.WRITER)
+    team = forms.ChoiceField(label="In", required=False)
+    expires_in_days = forms.TypedChoiceField(
+        label="Ends after",
+        required=False,
+        coerce=int,
+        empty_value=None,
+        initial=90,
+        choices=(*LIFETIMES, ("", "never")),
+    )
+
+    def __init__(self, *args: Any, teams: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = cast("forms.ChoiceField", self.fields["team"])
+        field.choices = [("", "all of my teams"), *((name, name) for name in teams)]
+
+
+class TeamForm(forms.Form):
+    """A new team."""
+
+    name = forms.CharField(
+        max_length=200,
+        strip=True,
+        widget=forms.TextInput(
+            attrs={"autofocus": True, "autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+        help_text=f"Part of every address: {NAME_RULE}. It can't be changed later.",
+    )
+
+
+class InvitationForm(forms.Form):
+    """A link into the team."""
+
+    role = forms.ChoiceField(label="Role", choices=ROLES, initial=Role.READER)
+    expires_in_days = forms.TypedChoiceField(label="Ends after", coerce=int, initial=7, choices=LIFETIMES[:4])
+    note = forms.CharField(
+        label="For whom",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "Ada, from the vision group"}),
+    )

@@ -1,0 +1,83 @@
+"""Pages about what is in a version: its directories, opened in place, and its files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from datasets_app.models import Directory
+from datasets_app.services.browsing import count_entries, find_node, list_directory
+from datasets_app.services.previewing import HEAD_BYTES, preview_file
+from datasets_app.services.versions import find_version
+from datasets_app.views.request import SignedInRequest, is_part, signed_in
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
+
+    from datasets_app.models import Version
+
+PAGE_ROWS = 200
+
+
+def _crumbs(path: str) -> list[tuple[str, str]]:
+    """Return (name, path) of every part of a path, outermost first."""
+    parts = path.split("/") if path else []
+    return [(name, "/".join(parts[: depth + 1])) for depth, name in enumerate(parts)]
+
+
+def _frame(version: Version, path: str) -> dict[str, object]:
+    """Return what both pages show around the content."""
+    path = path.strip("/")
+    team, name = version.dataset.team, version.dataset.name
+    api = f"{reverse('api:api-root')}teams/{quote(team.name)}/datasets/{quote(name)}/versions/{version.number}"
+    return {
+        "team": team,
+        "dataset": version.dataset,
+        "version": version,
+        "path": path,
+        "crumbs": _crumbs(path),
+        "job_path": f"/input/{name}/{path}",
+        "bytes_url": f"{api}/files/{quote(path)}",
+        "api_url": api,
+    }
+
+
+@require_safe
+@signed_in
+def version_tree(request: SignedInRequest, team: str, name: str, number: int, path: str = "") -> HttpResponse:
+    """Show a directory; htmx gets only its rows, to put them below the row that was opened."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    if not version.root_id:
+        return redirect("version_detail", team=team, name=name, number=number)
+    node = find_node(request.user, version=version, path=path)
+    if not isinstance(node, Directory):
+        return redirect("file_detail", team=team, name=name, number=number, path=path.strip("/"))
+    cursor = request.GET.get("cursor")
+    page = list_directory(request.user, version=version, path=path, cursor=cursor, limit=PAGE_ROWS)
+    context = _frame(version, path) | {"page": page, "cursor": cursor, "rows": PAGE_ROWS}
+    if is_part(request):
+        return render(request, "tree/version_tree.html#rows", context)
+    directories, files = count_entries(node)
+    context |= {"directory": node, "directory_count": directories, "direct_files": files}
+    return render(request, "tree/version_tree.html", context)
+
+
+@require_safe
+@signed_in
+def file_detail(request: SignedInRequest, team: str, name: str, number: int, path: str) -> HttpResponse:
+    """Show a file: its facts, and a plain preview of its first bytes. The bytes themselves come from the API."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    node = find_node(request.user, version=version, path=path)
+    if isinstance(node, Directory):
+        return redirect("version_tree", team=team, name=name, number=number, path=path.strip("/"))
+    context = _frame(version, path) | {
+        "file": node,
+        "preview": preview_file(node),
+        "head_bytes": HEAD_BYTES,
+        "is_cut": node.blob.size > HEAD_BYTES,
+    }
+    return render(request, "tree/file_detail.html", context)

@@ -1,0 +1,76 @@
+"""Pages about one version: what it is, how far it has come, and the two ways to end an open one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from datasets_app.errors import Conflict
+from datasets_app.models import Version
+from datasets_app.permissions import may
+from datasets_app.services.progress import measure_staging
+from datasets_app.services.versions import abandon_version, find_version, seal_version
+from datasets_app.views.request import SignedInRequest, signed_in
+
+if TYPE_CHECKING:
+    from datasets_app.errors import AppError
+
+
+def _show(
+    request: SignedInRequest, version: Version, *, refusal: AppError | None = None, part: str = ""
+) -> HttpResponse:
+    context = {
+        "team": version.dataset.team,
+        "dataset": version.dataset,
+        "version": version,
+        "is_final": version.status in Version.FINAL,
+        "staging": None if version.root_id else measure_staging(version),
+        "may_fill": may(request.user, "version.fill", version),
+        "may_run": may(request.user, "job.create", version),
+        "refusal": refusal,
+    }
+    return render(request, f"versions/version_detail.html{part}", context, status=refusal.status if refusal else 200)
+
+
+@require_safe
+@signed_in
+def version_detail(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+    """Show a version."""
+    return _show(request, find_version(request.user, team=team, dataset=name, number=number))
+
+
+@require_safe
+@signed_in
+def version_status(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+    """Answer htmx's polling with the part that moves; at a final status the whole page is loaded again, once."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    if request.htmx and version.status in Version.FINAL:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return _show(request, version, part="#progress" if request.htmx else "")
+
+
+@require_POST
+@signed_in
+def version_seal(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+    """Ask for the version to be sealed; what is missing is shown on its page."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    try:
+        seal_version(request.user, version=version)
+    except Conflict as refusal:
+        version.refresh_from_db()
+        return _show(request, version, refusal=refusal)
+    return redirect("version_detail", team=team, name=name, number=number)
+
+
+@require_POST
+@signed_in
+def version_abandon(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+    """Drop an open version and return to its dataset."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    abandon_version(request.user, version=version)
+    messages.success(request, f"{version.label} was abandoned. What had been uploaded for it is no longer listed.")
+    return redirect("dataset_detail", team=team, name=name)
