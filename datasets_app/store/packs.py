@@ -104,9 +104,12 @@ class PackStore:
 
     def url(self, key: str) -> str | None:
         """Make a URL that fetches the object from the store itself; None if the store offers none."""
+        if isinstance(self.storage, FileSystemStorage):
+            # It would make one under MEDIA_URL, which serves no packs.
+            return None
         try:
             return self.storage.url(key)
-        except (NotImplementedError, ValueError):
+        except NotImplementedError:
             return None
 
     def exists(self, key: str) -> bool:

@@ -119,7 +119,7 @@ class Staging:
             writer = _Writer(descriptor, offset, state, checksum)
             try:
                 writer.copy(read, total - offset if length is None else length, block)
-                if length is None and read(1):
+                if length is None and writer.written == total - offset and read(1):
                     raise _too_large(total)
                 if length in {None, writer.written}:
                     writer.check()

@@ -121,7 +121,8 @@ def test_whole_subtrees_give_the_same_digest(files: dict[str, bytes], data: st.D
         if path and not any(f"{path}/".startswith(f"{tree.path}/") for tree in taken) and data.draw(st.booleans()):
             taken.append(TreeEntry(path, digest, file_count, size, 7))
     files_left = [e for e in entries(files) if not any(e.path.startswith(f"{tree.path}/") for tree in taken)]
-    mixed = sorted([*files_left, *taken], key=lambda entry: to_key(entry.path))
+    unsorted: list[FileEntry | TreeEntry] = [*files_left, *taken]
+    mixed = sorted(unsorted, key=lambda entry: to_key(entry.path))
     *_, root = TreeBuilder().build(mixed)
     assert (root.digest, root.file_count, root.size) == nodes[-1][1:]
 
