@@ -18,7 +18,10 @@ class ErrorItem(TypedDict, total=False):
 
 
 class AppError(Exception):
-    """Something that the caller can understand and mend. `errors` names single fields or paths."""
+    """Something that the caller can understand and mend.
+
+    `errors` names single fields or paths; `headers` are for the answer over HTTP, where a protocol asks for some.
+    """
 
     status = 400
     code = "bad-request"
@@ -28,6 +31,7 @@ class AppError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.errors = errors or []
+        self.headers: dict[str, str] = {}
 
 
 class Unauthorized(AppError):
@@ -116,6 +120,14 @@ class ChecksumMismatch(AppError):
     status = 460
     code = "checksum-mismatch"
     title = "Checksum mismatch"
+
+
+class TooManyAttempts(AppError):
+    """Guessing is slowed down: wait before the next try."""
+
+    status = 429
+    code = "too-many-attempts"
+    title = "Too many attempts"
 
 
 class Unavailable(AppError):

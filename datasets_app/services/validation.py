@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from django.core.exceptions import ValidationError
 
+# Words that stand in a URL where a name could stand: /teams/new/, /teams/x/datasets/new/.
+RESERVED_NAMES = {"new"}
 TAG_LIMIT = 20
 TAG_LENGTH = 50
 
@@ -34,6 +36,8 @@ def check_name(name: str, *, field: str = "name") -> str:
     """Return `name` if teams, datasets and jobs may be called so."""
     if re.fullmatch(NAME_PATTERN, name) is None:
         raise invalid_field(field, f"A name has {NAME_RULE}.")
+    if name.lower() in RESERVED_NAMES:
+        raise invalid_field(field, f"The name {name} is used by the application itself.")
     return name
 
 
