@@ -66,6 +66,8 @@ def problem_response(request: HttpRequest, error: AppError) -> HttpResponse:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable):
         response.headers["Retry-After"] = "5"
+    for name, value in error.headers.items():
+        response.headers[name] = value
     return response
 
 

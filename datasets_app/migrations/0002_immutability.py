@@ -25,7 +25,12 @@ def changed(*columns: str) -> str:
 
 
 RULES = [
-    ("directory", "UPDATE", f"OLD.closed OR {changed('id', 'digest', 'file_count', 'size')}", "a directory is immutable"),
+    (
+        "directory",
+        "UPDATE",
+        f"OLD.closed OR {changed('id', 'digest', 'file_count', 'size')}",
+        "a directory is immutable",
+    ),
     ("directory", "DELETE", NO_PURGE, "a directory is removed by the purge only"),
     ("subdirectory", "UPDATE", "", "a directory entry is immutable"),
     ("subdirectory", "DELETE", NO_PURGE, "a directory entry is removed by the purge only"),
@@ -61,7 +66,12 @@ RULES = [
         f"NOT EXISTS (SELECT 1 FROM {P}directory WHERE id = NEW.root_id AND closed)",
         "a version needs a closed root directory to become available",
     ),
-    ("version", "DELETE", f"OLD.status = 'available' AND {NO_PURGE}", "an available version is removed by the purge only"),
+    (
+        "version",
+        "DELETE",
+        f"OLD.status = 'available' AND {NO_PURGE}",
+        "an available version is removed by the purge only",
+    ),
     (
         "version",
         "DELETE",
@@ -78,7 +88,12 @@ RULES = [
 ]
 
 SEALED_PARENT = [("file", "directory_id"), ("subdirectory", "parent_id")]
-BYTE_ORDER = [("file", "name", 255), ("subdirectory", "name", 255), ("stagedfile", "path", 4096), ("stagedremoval", "path", 4097)]
+BYTE_ORDER = [
+    ("file", "name", 255),
+    ("subdirectory", "name", 255),
+    ("stagedfile", "path", 4096),
+    ("stagedremoval", "path", 4097),
+]
 
 
 def sqlite_statements() -> list[str]:
@@ -100,7 +115,10 @@ def sqlite_statements() -> list[str]:
 
 
 def postgresql_statements() -> list[str]:
-    statements = [f'ALTER TABLE {P}{table} ALTER COLUMN {column} TYPE varchar({size}) COLLATE "C"' for table, column, size in BYTE_ORDER]
+    statements = [
+        f'ALTER TABLE {P}{table} ALTER COLUMN {column} TYPE varchar({size}) COLLATE "C"'
+        for table, column, size in BYTE_ORDER
+    ]
     for number, (table, event, condition, message) in enumerate(RULES):
         name = f"immutable_{number}_{table}"
         kept = "OLD" if event == "DELETE" else "NEW"

@@ -86,5 +86,3 @@ class TeamBlob(models.Model):
     def __str__(self) -> str:
         """Return both ends."""
         return f"{self.team_id} can read {self.blob_id}"
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
+from django.db.models import Q
 
 from datasets_app.store.paths import from_key, to_key
 
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     from django.db.models.expressions import Expression
 
 
+def below(folder: str) -> Q:
+    """Select what lies below `folder`: one range of the index. (`startswith` doesn't ask the field how to store.)"""
+    return Q(path__gt=f"{folder}/", path__lt=f"{folder}\x02")
+
+
 class TreePathField(models.CharField[str, str]):
-    """A normalised path. Stored with \\x01 for each "/", so that plain byte order visits a tree depth first.
+    r"""A normalised path. Stored with \x01 for each "/", so that plain byte order visits a tree depth first.
 
     "a", "a/b", "a-b" is tree order, but not the byte order of the paths themselves.
     """

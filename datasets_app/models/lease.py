@@ -10,7 +10,6 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-
 M = TypeVar("M", bound=models.Model)
 
 
@@ -21,7 +20,7 @@ class LeasedQuerySet(models.QuerySet[M]):
         """Keep rows that no live worker holds."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
-    def claim(self, *, seconds: int, **changes: Any) -> uuid.UUID | None:  # noqa: ANN401 - any field of the model
+    def claim(self, *, seconds: int, **changes: Any) -> uuid.UUID | None:
         """Take the lease of the one row in this set, unless another holds it; return the lease's token."""
         token = uuid.uuid4()
         until = timezone.now() + timedelta(seconds=seconds)
@@ -32,7 +31,7 @@ class LeasedQuerySet(models.QuerySet[M]):
         """Keep the lease for another `seconds`; False when it was lost to another worker."""
         return bool(self.filter(lease_token=token).update(lease_until=timezone.now() + timedelta(seconds=seconds)))
 
-    def release(self, token: uuid.UUID, **changes: Any) -> bool:  # noqa: ANN401 - any field of the model
+    def release(self, token: uuid.UUID, **changes: Any) -> bool:
         """Give the lease back and write the outcome, if the lease is still ours."""
         return bool(self.filter(lease_token=token).update(lease_token=None, lease_until=None, **changes))
 

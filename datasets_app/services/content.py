@@ -6,12 +6,14 @@ nothing unknown: whoever finishes the upload next finds the object under the sam
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from datasets_app.errors import Gone
 from datasets_app.models import Blob, Pack, Team, TeamBlob
 from datasets_app.store.packs import PackStore
 from datasets_app.store.staging import Staging
@@ -32,6 +34,10 @@ class Slice(NamedTuple):
     offset: int
 
 
+class VanishedBlob(Exception):
+    """A blob that was there a moment ago has been collected."""
+
+
 @lru_cache(maxsize=1)
 def pack_store() -> PackStore:
     """The store that holds every pack."""
@@ -41,11 +47,11 @@ def pack_store() -> PackStore:
 @lru_cache(maxsize=1)
 def staging() -> Staging:
     """The folder on local disk where uploads grow."""
-    return Staging(settings.STAGING_DIR)
+    return Staging(settings.STAGING_DIR, reserve=settings.DISK_RESERVE_BYTES)
 
 
 def _forget(*, setting: str, **_kwargs: object) -> None:
-    if setting in {"STORAGES", "STAGING_DIR"}:
+    if setting in {"STORAGES", "STAGING_DIR", "DISK_RESERVE_BYTES"}:
         pack_store.cache_clear()
         staging.cache_clear()
 
@@ -70,26 +76,25 @@ def find_blobs(digests: Iterable[bytes], *, team: Team | None = None) -> dict[by
     return found
 
 
-def store_upload(*, upload_id: uuid.UUID, slices: list[Slice]) -> bool:
+def store_upload(*, upload_id: uuid.UUID, slices: list[Slice], always: bool = False) -> bool:
     """Move the upload's staging file into the store, unless all its bytes are known; durable when it returns.
 
-    No rows are written. Returns whether there is a pack to register.
+    `always` stores it even then. No rows are written. Returns whether there is a pack to register.
     """
     known = find_blobs(piece.sha256 for piece in slices)
-    if all(piece.sha256 in known for piece in slices):
+    if not always and all(piece.sha256 in known for piece in slices):
         return False
-    key, local = pack_key(upload_id), staging().path(upload_id.hex)
-    if local.exists() or not pack_store().exists(key):
-        staging().fsync(upload_id.hex)
-        pack_store().put(local, key)
+    pack_store().put(staging().path(upload_id), pack_key(upload_id))
     return True
 
 
-def register_upload(*, upload_id: uuid.UUID, size: int, slices: list[Slice], stored: bool, team: Team) -> dict[bytes, int]:
+def register_upload(
+    *, upload_id: uuid.UUID, size: int, slices: list[Slice], stored: bool, team: Team
+) -> dict[bytes, int]:
     """Write the rows of what `store_upload` stored, inside the caller's transaction; return blob ids by digest.
 
     Digests that another upload registered first keep their place; the bytes that came twice are left unreferenced.
-    A digest is missing from the result when it was known before but is no longer: then store the upload after all.
+    Raises VanishedBlob for a digest that was known before but is no longer: then store the upload after all.
     """
     known = find_blobs(piece.sha256 for piece in slices)
     new = {piece.sha256: piece for piece in slices if piece.sha256 not in known}
@@ -101,8 +106,39 @@ def register_upload(*, upload_id: uuid.UUID, size: int, slices: list[Slice], sto
             batch_size=LOOKUP,
         )
         known |= find_blobs(new)
+    elif new:
+        raise VanishedBlob
     grant_blobs(team=team, blob_ids=known.values())
     return known
+
+
+def hash_stored(*, upload_id: uuid.UUID, sizes: Iterable[int]) -> list[bytes]:
+    """SHA-256 of each slice of an upload that was moved into the store already; Gone when it is not there either."""
+    key = pack_key(upload_id)
+    if not pack_store().exists(key):
+        raise Gone("The bytes of this upload are no longer here. Start it anew.")
+    digests, offset = [], 0
+    for size in sizes:
+        hasher = hashlib.sha256()
+        for block in read_pack(key=key, offset=offset, length=size):
+            hasher.update(block)
+        digests.append(hasher.digest())
+        offset += size
+    return digests
+
+
+def arrived_bytes(upload_id: uuid.UUID, size: int) -> int:
+    """How many of an unfinished upload's `size` bytes are here; all of them once it was moved into the store."""
+    try:
+        return staging().offset(upload_id)
+    except Gone:
+        return size
+
+
+def is_quick(upload_id: uuid.UUID, size: int) -> bool:
+    """Whether storing the upload neither reads it again nor sends it to another machine."""
+    local = pack_store().open_local(pack_key(upload_id)) is not None
+    return local and staging().hashed(upload_id) == size
 
 
 def grant_blobs(*, team: Team, blob_ids: Iterable[int]) -> None:

@@ -7,7 +7,6 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import F
 from django.utils import timezone
 
 from datasets_app.models import Directory, File, Subdirectory
@@ -64,7 +63,7 @@ def write_tree(nodes: Iterable[Node], *, progress: Callable[[int], None]) -> int
 
 def _write(
     batch: dict[bytes, _Pending], progress: Callable[[int], None], big: Iterator[tuple[str, int]] = iter(())
-) -> None:  # noqa: B008
+) -> None:
     """Insert those of `batch` that are new, in one transaction; `big` are more files of its only directory."""
     if not batch:
         return
@@ -123,7 +122,7 @@ def read_children(directory_id: int) -> Iterator[Child]:
 
 def _files(directory_id: int) -> Iterator[Child]:
     rows = File.objects.filter(directory=directory_id).order_by("name")
-    columns = rows.values_list("name", sha=F("blob__sha256"), bytes=F("blob__size"), ref=F("blob_id"))
+    columns = rows.values_list("name", "blob__sha256", "blob__size", "blob_id")
     last = ""
     while page := list(columns.filter(name__gt=last)[:BATCH_ROWS]):
         for name, digest, size, ref in page:

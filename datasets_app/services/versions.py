@@ -11,10 +11,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from datasets_app.errors import AppError, Conflict, ErrorItem, NotFound
-from datasets_app.models import AuditEvent, Dataset, StagedFile, StagedRemoval, Upload, User, Version
+from datasets_app.models import AuditEvent, Dataset, Directory, StagedFile, StagedRemoval, Upload, User, Version
+from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
+from datasets_app.services.staged import lock_open
 from datasets_app.services.uploads import finish_arrived
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Overlay
@@ -23,10 +25,14 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Callable, Iterator
 
+    from datasets_app.store.case_clash import ClashReport
+
 logger = logging.getLogger(__name__)
 
 PAGE = 5_000
 SHOWN_ERRORS = 100
+SHOWN_WARNINGS = 20
+DELETED_AT_ONCE = 20_000
 MOST_ATTEMPTS = 3
 SEAL_TASK = "datasets_app.seal_version"
 
@@ -35,7 +41,9 @@ def find_version(actor: User, *, team: str, dataset: str, number: int) -> Versio
     """Return a version by the names in its URL; NotFound for strangers and for what is in the trash."""
     found = (
         Version.objects.visible_to(actor)
-        .filter(dataset__team__name=team, dataset__name=dataset, dataset__deleted_at=None, number=number, deleted_at=None)
+        .filter(
+            dataset__team__name=team, dataset__name=dataset, dataset__deleted_at=None, number=number, deleted_at=None
+        )
         .select_related("dataset__team", "root", "created_by", "base")
         .first()
     )
@@ -77,18 +85,8 @@ def abandon_version(actor: User, *, version: Version) -> None:
         AuditEvent.objects.record(actor, team=version.dataset.team, verb="abandoned version", subject=version.label)
         Version.objects.filter(pk=version.pk).delete()
     for upload_id in uploads:
-        content.staging().remove(upload_id.hex)
+        content.staging().remove(upload_id)
         content.discard_object(upload_id)
-
-
-def lock_open(version: Version) -> Version:
-    """Lock the version's row for the rest of the transaction; Conflict unless it still takes files."""
-    locked = Version.objects.select_for_update(of=("self",)).filter(pk=version.pk).first()
-    if locked is None:
-        raise NotFound(f"The version {version.label} was abandoned.")
-    if not locked.is_open:
-        raise Conflict(f"The version {version.label} is {locked.status}: its files can no longer be changed.")
-    return locked
 
 
 def seal_version(actor: User, *, version: Version) -> Version:
@@ -100,7 +98,9 @@ def seal_version(actor: User, *, version: Version) -> Version:
         missing = version.staged.missing().exclude(upload__status=Upload.Status.RECEIVED)
         shown = list(missing.order_by("path")[:SHOWN_ERRORS])
         if shown:
-            errors: list[ErrorItem] = [{"path": f.path, "detail": f.error or "no bytes have arrived yet"} for f in shown]
+            errors: list[ErrorItem] = [
+                {"path": f.path, "detail": f.error or "no bytes have arrived yet"} for f in shown
+            ]
             raise Conflict(
                 f"{missing.count()} files of {version.label} are not there yet or failed. "
                 "Send them, or remove them from the version, then seal again.",
@@ -154,10 +154,10 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
     base = version.base.root_id if version.base is not None else None
     overlay = Overlay(trees.read_children, _staged_entries(version), _removed_paths(version))
     builder = TreeBuilder(settings.STAGING_DIR)
-    version.root_id = trees.write_tree(builder.build(overlay.entries(base)), progress=beat)
-    version.refresh_from_db(fields=("root",))
+    root_id = trees.write_tree(builder.build(overlay.entries(base)), progress=beat)
+    version.root = Directory.objects.get(pk=root_id)
     key = manifests.store_manifest(version, progress=beat)
-    warnings = builder.clashes.sentences()
+    warnings = _case_warnings(builder.clashes)
     with transaction.atomic():
         now = timezone.now()
         done = Version.objects.filter(pk=version.pk, status=Version.Status.PENDING).release(
@@ -172,9 +172,33 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
         if not done:
             return
         Dataset.objects.filter(pk=version.dataset_id).update(updated_at=now)
-    # What was staged has become the tree. Not needed again, and too much to delete while others wait for the lock.
-    StagedFile.objects.filter(version=version).delete()
-    StagedRemoval.objects.filter(version=version).delete()
+    clear_staged(version.pk)
+
+
+def clear_staged(version_id: int) -> None:
+    """Delete what was staged for a sealed version, in slices, so that other writers need not wait for long."""
+    for model in (StagedFile, StagedRemoval):
+        while some := list(model.objects.filter(version=version_id).values_list("pk", flat=True)[:DELETED_AT_ONCE]):
+            model.objects.filter(version=version_id, pk__lte=max(some), pk__gte=min(some)).delete()
+
+
+def clear_leftovers() -> None:
+    """Delete what a worker that died after a seal left staged."""
+    sealed = StagedFile.objects.filter(version__status=Version.Status.AVAILABLE)
+    for version_id in set(sealed.order_by().values_list("version", flat=True)[:DELETED_AT_ONCE]):
+        clear_staged(version_id)
+
+
+def _case_warnings(clashes: ClashReport) -> list[str]:
+    """Say which names differ only in case: legal here, but macOS and Windows can't unpack them side by side."""
+    if not clashes.count:
+        return []
+    groups = [" and ".join(group) for group in clashes.shown[:SHOWN_WARNINGS]]
+    more = f", and {clashes.count - len(groups)} more" if clashes.count > len(groups) else ""
+    return [
+        "Names that differ only in upper and lower case cannot be unpacked side by side on macOS and Windows: "
+        f"{'; '.join(groups)}{more}."
+    ]
 
 
 def _refuse(version: Version, lease: uuid.UUID, error: TreeError) -> None:
@@ -182,7 +206,7 @@ def _refuse(version: Version, lease: uuid.UUID, error: TreeError) -> None:
     with transaction.atomic():
         if not Version.objects.filter(pk=version.pk).release(lease, status=Version.Status.ERROR, error=error.detail):
             return
-        at_fault = version.staged.filter(path=error.path) or version.staged.filter(path__startswith=f"{error.path}/")
+        at_fault = version.staged.filter(path=error.path) or version.staged.filter(below(error.path))
         at_fault.update(blob=None, error=error.reason)
 
 
@@ -203,7 +227,11 @@ def _heartbeat(version_id: int, lease: uuid.UUID) -> Callable[[int], None]:
 
 
 def _staged_entries(version: Version) -> Iterator[FileEntry]:
-    rows = StagedFile.objects.filter(version=version).order_by("path").values_list("path", "blob__sha256", "size", "blob_id")
+    rows = (
+        StagedFile.objects.filter(version=version)
+        .order_by("path")
+        .values_list("path", "blob__sha256", "size", "blob_id")
+    )
     last = ""
     while page := list(rows.filter(path__gt=last)[:PAGE]):
         for path, digest, size, blob_id in page:

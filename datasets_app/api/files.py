@@ -1,0 +1,224 @@
+"""Routes about what is inside a version: tree, bytes, manifest, archive, differences."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.utils.http import content_disposition_header
+from ninja import Path, Router
+
+from datasets_app.api.auth import ApiRequest
+from datasets_app.api.schemas import Answer, Page
+from datasets_app.models import Version
+from datasets_app.services import downloads
+from datasets_app.services.browsing import Change, Entry, compare_versions, find_file, list_directory
+from datasets_app.services.manifests import manifest_lines
+from datasets_app.services.versions import find_version
+
+router = Router()
+
+# Raw bytes are never a page of ours: no script, no form, no frame may come of them.
+SANDBOX = "sandbox; default-src 'none'; img-src 'self'; style-src 'none'; frame-ancestors 'none'"
+INLINE_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "bmp": "image/bmp",
+    "txt": "text/plain; charset=utf-8",
+}
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+MOST_CHANGES = 10_000
+
+
+class EntryAnswer(Answer):
+    """A file or a directory. `size` is in bytes; of a directory, like `file_count`, that of everything below it."""
+
+    type: Literal["directory", "file"]
+    name: str
+    path: str
+    size: int
+    file_count: int
+    digest: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> EntryAnswer:
+        """Render one line of a listing."""
+        return cls(
+            type=entry.kind,
+            name=entry.name,
+            path=entry.path,
+            size=entry.size,
+            file_count=entry.file_count,
+            digest=f"sha256:{entry.sha256}",
+        )
+
+
+class ChangeAnswer(Answer):
+    """A path that the two versions do not share: sizes in bytes and SHA-256 in hex, null on the side that lacks it."""
+
+    change: Literal["added", "removed", "changed"]
+    path: str
+    old_size: int | None
+    new_size: int | None
+    old_sha256: str | None
+    new_sha256: str | None
+
+    @classmethod
+    def of(cls, change: Change) -> ChangeAnswer:
+        """Render one difference."""
+        return cls(
+            change=change.kind,
+            path=change.path,
+            old_size=change.old_size,
+            new_size=change.new_size,
+            old_sha256=change.old_sha256,
+            new_sha256=change.new_sha256,
+        )
+
+
+class DiffAnswer(Answer):
+    """The differences in tree order; `truncated` when there are more than 10,000."""
+
+    items: list[ChangeAnswer]
+    truncated: bool
+
+
+@router.get("/{number}/tree", response=Page[EntryAnswer], operation_id="list_root", summary="List the root directory")
+def list_root(  # noqa: PLR0913 - one argument for each part of the URL
+    request: ApiRequest,
+    team: Path[str],
+    name: Path[str],
+    number: Path[int],
+    cursor: str | None = None,
+    limit: int = 200,
+) -> Page[EntryAnswer]:
+    """Return one page of the root: directories first, then files, by name."""
+    return list_tree(request, team, name, number, "", cursor, limit)
+
+
+@router.get(
+    "/{number}/tree/{path:path}", response=Page[EntryAnswer], operation_id="list_tree", summary="List a directory"
+)
+def list_tree(  # noqa: PLR0913
+    request: ApiRequest,
+    team: Path[str],
+    name: Path[str],
+    number: Path[int],
+    path: Path[str],
+    cursor: str | None = None,
+    limit: int = 200,
+) -> Page[EntryAnswer]:
+    """Return one page of a directory: directories first, then files, by name."""
+    version = _find(request, team, name, number)
+    page = list_directory(request.auth, version=version, path=path, cursor=cursor, limit=limit)
+    return Page[EntryAnswer](items=[EntryAnswer.of(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/{number}/files/{path:path}",
+    operation_id="read_file",
+    summary="Read a file",
+    url_name="read_file",
+    response={200: None, 206: None, 304: None, 416: None},
+)
+def read_file(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], path: Path[str], *, inline: bool = False
+) -> HttpResponse | StreamingHttpResponse:
+    """Send a file's bytes; understands Range, If-Range and If-None-Match. ETag is the SHA-256.
+
+    With `inline`, pictures and plain text may be shown by a browser; everything else is always a download.
+    """
+    version = _find(request, team, name, number)
+    file = find_file(request.auth, version=version, path=path)
+    etag = f'"{file.blob.hex}"'
+    if request.headers.get("If-None-Match") in {etag, "*"}:
+        return HttpResponse(status=304, headers={"ETag": etag})
+    wanted = request.headers.get("Range", "") if request.headers.get("If-Range", etag) == etag else ""
+    start, end, status = _range(wanted, file.blob.size)
+    response: HttpResponse | StreamingHttpResponse
+    if status == 416:  # noqa: PLR2004 - range not satisfiable
+        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.blob.size}"})
+    elif request.method == "HEAD":
+        response = HttpResponse(status=status)
+        response.headers["Content-Length"] = str(end - start)
+    else:
+        response = StreamingHttpResponse(downloads.read_file(file, offset=start, length=end - start), status=status)
+        response.headers["Content-Length"] = str(end - start)
+    if status == 206:  # noqa: PLR2004 - partial content
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.blob.size}"
+    _describe(response, file.name, inline=inline)
+    response.headers["ETag"] = etag
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+@router.get(
+    "/{number}/manifest",
+    operation_id="read_manifest",
+    summary="Manifest",
+    url_name="read_manifest",
+    response={200: None},
+)
+def manifest(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> StreamingHttpResponse:
+    """Stream one JSON object a line for each file, in tree order: path, size (bytes), sha256 (hex)."""
+    version = _find(request, team, name, number)
+    downloads.sealed_root(request.auth, version=version)
+    response = StreamingHttpResponse(manifest_lines(version), content_type="application/x-ndjson")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{number}.ndjson"'
+    return response
+
+
+@router.get(
+    "/{number}/archive.tar", operation_id="read_archive", summary="Tar", url_name="read_archive", response={200: None}
+)
+def archive(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> StreamingHttpResponse:
+    """Stream the whole version as a tar archive; the same version always gives the same bytes."""
+    version = _find(request, team, name, number)
+    parts = downloads.tar_stream(request.auth, version=version)
+    response = StreamingHttpResponse(parts, content_type="application/x-tar")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{number}.tar"'
+    return response
+
+
+@router.get("/{number}/diff/{other}", response=DiffAnswer, operation_id="diff_versions", summary="Compare two versions")
+def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], other: Path[int]) -> DiffAnswer:
+    """Return what changed from version `number` to version `other`; directories with equal digests are not looked into."""
+    old, new = _find(request, team, name, number), _find(request, team, name, other)
+    items: list[ChangeAnswer] = []
+    for change in compare_versions(request.auth, old=old, new=new):
+        if len(items) == MOST_CHANGES:
+            return DiffAnswer(items=items, truncated=True)
+        items.append(ChangeAnswer.of(change))
+    return DiffAnswer(items=items, truncated=False)
+
+
+def _find(request: ApiRequest, team: str, name: str, number: int) -> Version:
+    return find_version(request.auth, team=team, dataset=name, number=number)
+
+
+def _range(header: str, size: int) -> tuple[int, int, int]:
+    """Return start, end (exclusive) and status for one range; several ranges, or none we know, mean the whole file."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.groups() == ("", ""):
+        return 0, size, 200
+    first, last = match.groups()
+    if not first:
+        start, end = max(size - int(last), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1 if last else size, size)
+    return (start, end, 206) if start < end else (0, 0, 416)
+
+
+def _describe(response: HttpResponse | StreamingHttpResponse, name: str, *, inline: bool) -> None:
+    kind = INLINE_TYPES.get(name.rpartition(".")[2].lower()) if inline else None
+    response.headers["Content-Type"] = kind or "application/octet-stream"
+    response.headers["Content-Disposition"] = content_disposition_header(kind is None, name) or "attachment"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = SANDBOX

@@ -1,0 +1,239 @@
+"""Routes about versions: start one, say what it will hold, seal it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from django.http import HttpResponse
+from django.urls import reverse
+from ninja import Path, Router, Status
+
+from datasets_app.api.auth import ApiRequest
+from datasets_app.api.schemas import Answer, Body, Page
+from datasets_app.errors import Invalid
+from datasets_app.models import Version
+from datasets_app.services import plans, uploads, versions
+from datasets_app.services.browsing import list_versions
+from datasets_app.services.datasets import get_dataset
+from datasets_app.services.progress import StagingProgress, measure_staging
+from datasets_app.services.staged import DeclaredFile
+from datasets_app.store.digest import parse_digest
+
+router = Router()
+
+
+class NewVersion(Body):
+    """A version to start. With `base`, the number of an available version, it begins with that version's files."""
+
+    base: int | None = None
+    message: str = ""
+
+
+class FileToPlan(Body):
+    """A file that the version shall hold. `size` is in bytes, `sha256` in hex; without it, nothing is deduplicated early."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+
+
+class Plan(Body):
+    """At most 1000 files."""
+
+    files: list[FileToPlan]
+
+
+class PathList(Body):
+    """At most 1000 paths."""
+
+    paths: list[str]
+
+
+class PlannedAnswer(Answer):
+    """What is to be done for one path. stored: nothing. needed: send it. partial: go on with `upload` at `offset`."""
+
+    path: str
+    state: str
+    upload: str | None = None
+    offset: int | None = None
+
+
+class PlanAnswer(Answer):
+    """The answers, in the order of the files asked about."""
+
+    files: list[PlannedAnswer]
+
+
+class FailedFile(Answer):
+    """A file that could not be taken, and why."""
+
+    path: str
+    detail: str
+
+
+class StagingAnswer(Answer):
+    """What was declared for an open version, and how much of it is stored. Sizes in bytes; the first 100 failures."""
+
+    file_count: int
+    size: int
+    stored_count: int
+    stored_size: int
+    failed_count: int
+    failed: list[FailedFile]
+
+    @classmethod
+    def of(cls, progress: StagingProgress) -> Self:
+        """Render the counts."""
+        return cls(
+            file_count=progress.file_count,
+            size=progress.size,
+            stored_count=progress.stored_count,
+            stored_size=progress.stored_size,
+            failed_count=progress.failed_count,
+            failed=[FailedFile(path=row.path, detail=row.error) for row in progress.failed],
+        )
+
+
+class VersionAnswer(Answer):
+    """A version. Digest, file_count and size (bytes) are those of the sealed tree; `staged` only while it is open."""
+
+    team: str
+    dataset: str
+    number: int
+    status: str
+    digest: str | None
+    file_count: int
+    size: int
+    base: int | None
+    message: str
+    source: dict[str, Any]
+    error: str
+    warnings: list[str]
+    created_by: str | None
+    created_at: datetime
+    sealed_at: datetime | None
+    staged: StagingAnswer | None = None
+
+    @classmethod
+    def of(cls, version: Version, *, staged: bool = False) -> Self:
+        """Render a version; with `staged`, count what an open one holds so far."""
+        progress = measure_staging(version) if staged and version.status != Version.Status.AVAILABLE else None
+        return cls(
+            team=version.dataset.team.name,
+            dataset=version.dataset.name,
+            number=version.number,
+            status=version.status,
+            digest=version.digest or None,
+            file_count=version.file_count,
+            size=version.size,
+            base=version.base.number if version.base else None,
+            message=version.message,
+            source=version.source,
+            error=version.error,
+            warnings=version.warnings,
+            created_by=version.created_by.get_username() if version.created_by else None,
+            created_at=version.created_at,
+            sealed_at=version.sealed_at,
+            staged=StagingAnswer.of(progress) if progress is not None else None,
+        )
+
+
+class RemovedAnswer(Answer):
+    """How many staged files were removed."""
+
+    removed: int
+
+
+@router.get("", response=Page[VersionAnswer], operation_id="list_versions", summary="List versions")
+def list_page(
+    request: ApiRequest, team: Path[str], name: Path[str], cursor: str | None = None, limit: int = 50
+) -> Page[VersionAnswer]:
+    """Return the dataset's versions, the newest first."""
+    dataset = get_dataset(request.auth, team=team, name=name)
+    page = list_versions(request.auth, dataset=dataset, cursor=cursor, limit=limit)
+    return Page[VersionAnswer](items=[VersionAnswer.of(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+@router.post("", response={201: VersionAnswer}, operation_id="create_version", summary="Start a version")
+def create(request: ApiRequest, team: Path[str], name: Path[str], payload: NewVersion, response: HttpResponse) -> Any:  # noqa: ANN401
+    """Start an open version, which then takes files until it is sealed. Needs the role writer."""
+    dataset = get_dataset(request.auth, team=team, name=name)
+    version = versions.create_version(request.auth, dataset=dataset, base=payload.base, message=payload.message)
+    response.headers["Location"] = reverse(
+        "api:get_version", kwargs={"team": team, "name": name, "number": version.number}
+    )
+    return Status(201, VersionAnswer.of(version))
+
+
+@router.get(
+    "/{number}", response=VersionAnswer, operation_id="get_version", summary="Show a version", url_name="get_version"
+)
+def get(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> VersionAnswer:
+    """Return one version; while it is open, with the progress of what was declared for it."""
+    return VersionAnswer.of(_find(request, team, name, number), staged=True)
+
+
+@router.post("/{number}/plan", response=PlanAnswer, operation_id="plan_files", summary="Declare files")
+def plan(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: Plan) -> PlanAnswer:
+    """Declare up to 1000 files and learn which bytes are needed. Asking again is safe, and tells what has changed."""
+    version = _find(request, team, name, number)
+    files = [DeclaredFile(file.path, file.size, _digest(index, file)) for index, file in enumerate(payload.files)]
+    planned = plans.plan_files(request.auth, version=version, files=files)
+    return PlanAnswer(
+        files=[
+            PlannedAnswer(
+                path=file.path,
+                state=file.state,
+                upload=reverse("tus_upload", args=[file.upload]) if file.upload else None,
+                offset=file.offset,
+            )
+            for file in planned
+        ]
+    )
+
+
+@router.post("/{number}/remove", response=RemovedAnswer, operation_id="remove_paths", summary="Leave paths out")
+def remove(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: PathList
+) -> RemovedAnswer:
+    """Leave out staged paths and paths of the base version; "dir/" is a whole directory."""
+    version = _find(request, team, name, number)
+    return RemovedAnswer(removed=plans.remove_paths(request.auth, version=version, paths=payload.paths))
+
+
+@router.post("/{number}/bundles", response={201: None}, operation_id="create_bundle", summary="Send many small files")
+def create_bundle(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: PathList, response: HttpResponse
+) -> Any:  # noqa: ANN401
+    """Start a tus upload (see Location) whose body is the planned files back to back, in the order of `paths`."""
+    version = _find(request, team, name, number)
+    upload = uploads.create_bundle(request.auth, version=version, paths=payload.paths)
+    response.headers["Location"] = reverse("tus_upload", args=[upload.pk])
+    response.headers["Upload-Length"] = str(upload.size)
+    return Status(201, None)
+
+
+@router.post("/{number}/seal", response={202: VersionAnswer}, operation_id="seal_version", summary="Seal a version")
+def seal(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> Any:  # noqa: ANN401
+    """Make the version immutable once all declared files are stored; 409 names those that are missing or failed."""
+    version = versions.seal_version(request.auth, version=_find(request, team, name, number))
+    return Status(202, VersionAnswer.of(version))
+
+
+@router.post("/{number}/abandon", response={204: None}, operation_id="abandon_version", summary="Drop an open version")
+def abandon(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> Any:  # noqa: ANN401
+    """Drop an unsealed version and what was sent for it."""
+    versions.abandon_version(request.auth, version=_find(request, team, name, number))
+    return Status(204, None)
+
+
+def _find(request: ApiRequest, team: str, name: str, number: int) -> Version:
+    return versions.find_version(request.auth, team=team, dataset=name, number=number)
+
+
+def _digest(index: int, file: FileToPlan) -> bytes | None:
+    try:
+        return parse_digest(file.sha256) if file.sha256 is not None else None
+    except ValueError as error:
+        raise Invalid(str(error), errors=[{"field": f"files.{index}.sha256", "detail": str(error)}]) from error

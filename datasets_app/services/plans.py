@@ -1,0 +1,105 @@
+"""Plan what a version will hold: say which bytes are needed, and leave paths out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import transaction
+from django.db.models import Q
+
+from datasets_app.errors import Invalid
+from datasets_app.models import StagedFile, StagedRemoval, Upload, User, Version
+from datasets_app.models.fields import below
+from datasets_app.permissions import require
+from datasets_app.services import content
+from datasets_app.services.staged import (
+    DeclaredFile,
+    check_files,
+    declare_files,
+    lock_open,
+    refuse_files_as_folders,
+    reopen,
+)
+from datasets_app.services.uploads import UNFINISHED, end_uploads
+from datasets_app.store.paths import normalise
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Sequence
+
+MOST_FILES = 1000
+
+
+class PlannedFile(NamedTuple):
+    """What a client has to do for one path: nothing (stored), send it (needed), or go on with `upload` at `offset`."""
+
+    path: str
+    state: str
+    upload: uuid.UUID | None = None
+    offset: int | None = None
+
+
+def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) -> list[PlannedFile]:
+    """Declare up to 1000 files and say, in the same order, which bytes have to be sent.
+
+    Files are linked without being sent when their digest is one that the own team can read. Declaring a path again
+    with the same size (and digest, if given) changes nothing; with others, it replaces the earlier file.
+    Raises Invalid with every illegal path: nothing of the request is declared then.
+    """
+    require(actor, "version.fill", version)
+    if not 1 <= len(files) <= MOST_FILES:
+        raise Invalid(
+            f"Plan 1 to {MOST_FILES} files at a time.", errors=[{"field": "files", "detail": f"{len(files)} files"}]
+        )
+    wanted = check_files(files)
+    known = content.find_blobs((f.sha256 for f in wanted if f.sha256), team=version.dataset.team)
+    with transaction.atomic():
+        lock_open(version)
+        refuse_files_as_folders(version, wanted)
+        rows = {
+            row.path: row for row in version.staged.filter(path__in=[f.path for f in wanted]).select_related("upload")
+        }
+        replaced = declare_files(version, wanted, rows, known)
+    end_uploads(replaced)
+    return [_planned(rows[f.path]) for f in wanted]
+
+
+def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
+    """Leave paths out of the version: staged ones, and those of its base; "dir/" is a whole directory.
+
+    Returns how many staged files went. A path that is neither staged nor in the base is no error.
+    """
+    require(actor, "version.fill", version)
+    if not 1 <= len(paths) <= MOST_FILES:
+        raise Invalid(
+            f"Remove 1 to {MOST_FILES} paths at a time.", errors=[{"field": "paths", "detail": f"{len(paths)} paths"}]
+        )
+    files = [normalise(path) for path in paths if not path.endswith("/")]
+    folders = [normalise(path.rstrip("/")) + "/" for path in paths if path.endswith("/")]
+    chosen = Q(path__in=files)
+    for folder in folders:
+        chosen |= below(folder.removesuffix("/"))
+    with transaction.atomic():
+        lock_open(version)
+        going = version.staged.filter(chosen)
+        uploads = list(
+            Upload.objects.filter(pk__in=going.values("upload"), kind=Upload.Kind.FILE).values_list("pk", flat=True)
+        )
+        count, _ = going.delete()
+        if version.base_id is not None:
+            StagedRemoval.objects.bulk_create(
+                [StagedRemoval(version=version, path=path) for path in (*files, *folders)], ignore_conflicts=True
+            )
+        reopen(version)
+    end_uploads(uploads)
+    return count
+
+
+def _planned(row: StagedFile) -> PlannedFile:
+    """Only a single file's upload can be continued by somebody who knows the file alone; a bundle is made anew."""
+    if row.blob_id is not None:
+        return PlannedFile(row.path, "stored")
+    upload = row.upload
+    if upload is None or upload.kind != Upload.Kind.FILE or upload.status not in UNFINISHED:
+        return PlannedFile(row.path, "needed")
+    return PlannedFile(row.path, "partial", upload.pk, content.arrived_bytes(upload.pk, upload.size))

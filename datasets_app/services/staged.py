@@ -1,0 +1,123 @@
+"""The declared files of an open version: the rules that they keep, and their rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db import connection
+
+from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
+from datasets_app.models import StagedFile, Upload, Version
+from datasets_app.store.paths import InvalidPath, normalise, parents
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Iterable
+
+MOST_SIZE = 2**62
+# PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
+INDEXED_PATH_BYTES = 2600
+
+
+class DeclaredFile(NamedTuple):
+    """A file that a client wants in the version: `size` in bytes, `sha256` (32 bytes) where it is known."""
+
+    path: str
+    size: int
+    sha256: bytes | None = None
+
+
+def lock_open(version: Version) -> Version:
+    """Lock the version's row for the rest of the transaction; Conflict unless it still takes files."""
+    locked = Version.objects.select_for_update(of=("self",)).filter(pk=version.pk).first()
+    if locked is None:
+        raise NotFound(f"The version {version.label} was abandoned.")
+    if not locked.is_open:
+        raise Conflict(f"The version {version.label} is {locked.status}: its files can no longer be changed.")
+    return locked
+
+
+def declare_file(*, version: Version, path: str, size: int, sha256: bytes | None) -> tuple[StagedFile, list[uuid.UUID]]:
+    """Declare one file inside the caller's transaction; return its row and the uploads that it replaces."""
+    (file,) = check_files([DeclaredFile(path, size, sha256)])
+    refuse_files_as_folders(version, [file])
+    rows = {row.path: row for row in version.staged.filter(path=file.path).select_related("upload")}
+    earlier = [row.upload_id for row in rows.values() if row.upload and row.upload.kind == Upload.Kind.FILE]
+    declare_files(version, [file], rows, {})
+    return rows[file.path], [pk for pk in earlier if pk is not None]
+
+
+def reopen(version: Version) -> None:
+    """After a failed seal, any change of the files makes the version an ordinary open one again."""
+    Version.objects.filter(pk=version.pk, status=Version.Status.ERROR).update(status=Version.Status.UPLOADING, error="")
+
+
+def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:
+    """Normalise every path; Invalid with all that break a rule or are there twice."""
+    errors: list[ErrorItem] = []
+    good: dict[str, DeclaredFile] = {}
+    limited = connection.vendor == "postgresql"
+    for file in files:
+        try:
+            path = normalise(file.path)
+        except InvalidPath as error:
+            errors += error.errors
+            continue
+        if limited and len(path) > INDEXED_PATH_BYTES // 4 and len(path.encode()) > INDEXED_PATH_BYTES:
+            errors.append(
+                {"path": path, "detail": f"This server's database takes paths of at most {INDEXED_PATH_BYTES} bytes."}
+            )
+        elif path in good:
+            errors.append({"path": path, "detail": "The path is there twice in this request."})
+        elif not 0 <= file.size <= MOST_SIZE:
+            errors.append({"path": path, "detail": "The size is not a number of bytes."})
+        else:
+            good[path] = file if path == file.path else file._replace(path=path)
+    if errors:
+        raise Invalid(f"{len(errors)} paths cannot be in a dataset.", errors=errors)
+    return list(good.values())
+
+
+def refuse_files_as_folders(version: Version, files: Iterable[DeclaredFile]) -> None:
+    """Find out early what would make the seal fail: a folder on the way to a new file that is itself a file."""
+    paths = {file.path for file in files}
+    above = {folder for path in paths for folder in parents(path)}
+    clashing = sorted(above & paths | set(version.staged.filter(path__in=above).values_list("path", flat=True)))
+    if clashing:
+        errors: list[ErrorItem] = [{"path": p, "detail": "The path is both a file and a folder."} for p in clashing]
+        raise Invalid("A path cannot be both a file and a folder.", errors=errors)
+
+
+def declare_files(
+    version: Version, files: list[DeclaredFile], rows: dict[str, StagedFile], known: dict[bytes, int]
+) -> list[uuid.UUID]:
+    """Make `rows` (path -> row) say what `files` say; return the uploads of single files that nobody needs now."""
+    fresh: list[StagedFile] = []
+    changed: list[StagedFile] = []
+    replaced: list[uuid.UUID] = []
+    for file in files:
+        row = rows.get(file.path)
+        blob = known.get(file.sha256) if file.sha256 else None
+        if row is None:
+            row = rows[file.path] = StagedFile(
+                version=version, path=file.path, size=file.size, sha256=file.sha256, blob_id=blob
+            )
+            fresh.append(row)
+        elif not _is_same(row, file) or (row.blob_id is None and blob is not None):
+            if row.upload is not None and row.upload.kind == Upload.Kind.FILE:
+                replaced.append(row.upload.pk)
+            row.size, row.sha256, row.blob_id = file.size, file.sha256, blob
+            row.upload, row.offset, row.error = None, 0, ""
+            changed.append(row)
+    StagedFile.objects.bulk_create(fresh)
+    if changed:
+        StagedFile.objects.bulk_update(changed, ["size", "sha256", "blob", "upload", "offset", "error"], batch_size=100)
+    if fresh or changed:
+        reopen(version)
+    return replaced
+
+
+def _is_same(row: StagedFile, file: DeclaredFile) -> bool:
+    return row.size == file.size and (
+        file.sha256 is None or (row.sha256 is not None and bytes(row.sha256) == file.sha256)
+    )

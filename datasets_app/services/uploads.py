@@ -1,0 +1,356 @@
+"""Uploads: bytes on their way from a client into packs. How far one came is the length of its staging file."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from datasets_app.errors import ChecksumMismatch, Conflict, ErrorItem, Gone, Invalid, NotFound, TooLarge
+from datasets_app.models import StagedFile, Upload, User, Version
+from datasets_app.permissions import require
+from datasets_app.queue import enqueue
+from datasets_app.services import content
+from datasets_app.services.content import Slice
+from datasets_app.services.staged import declare_file, lock_open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from datasets_app.store.staging import Checksum
+
+logger = logging.getLogger(__name__)
+
+FINISH_TASK = "datasets_app.finish_upload"
+# Up to here the last request waits until the bytes are verified and stored; larger uploads are finished by a worker
+# where that would mean to read all of them again or to send them to another machine.
+FINISHED_IN_REQUEST = 64 * 2**20
+MOST_PATHS = 1000
+UNFINISHED = (Upload.Status.RECEIVING, Upload.Status.RECEIVED)
+
+
+class StagedSlice(NamedTuple):
+    """Where a declared file lies in its upload; `row` is None for bytes whose file was replaced meanwhile."""
+
+    row: int | None
+    path: str
+    size: int
+    offset: int
+    declared: bytes | None
+
+
+def find_upload(actor: User, upload_id: uuid.UUID) -> Upload:
+    """Return an upload of one of the actor's teams. NotFound for others; Gone when it has expired or was ended."""
+    found = Upload.objects.visible_to(actor).select_related("version__dataset__team").filter(pk=upload_id).first()
+    if found is None:
+        raise NotFound("There is no such upload, or you are not in its team.")
+    if found.status == Upload.Status.REMOVED:
+        raise Gone("This upload has expired or was ended. Start a new one.")
+    if found.status == Upload.Status.FAILED:
+        raise Gone(f"This upload has failed: {found.error}")
+    return found
+
+
+def create_upload(actor: User, *, version: Version, path: str, size: int, sha256: bytes | None = None) -> Upload:
+    """Start the upload of one file: declares its path, unless a plan has done so, and replaces an earlier upload of it."""
+    require(actor, "version.fill", version)
+    with _new_staging_file(size) as upload_id, transaction.atomic():
+        lock_open(version)
+        staged, replaced = declare_file(version=version, path=path, size=size, sha256=sha256)
+        upload = _new_upload(upload_id, actor, version, Upload.Kind.FILE, size)
+        StagedFile.objects.filter(pk=staged.pk).update(upload=upload, offset=0, blob=None, error="")
+    end_uploads(replaced)
+    if size == 0:
+        finish_upload(upload)
+    return upload
+
+
+def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
+    """Start an upload whose body is the planned files `paths` back to back, in that order."""
+    require(actor, "version.fill", version)
+    if not 1 <= len(paths) <= MOST_PATHS or len(set(paths)) != len(paths):
+        raise Invalid(
+            f"A bundle has 1 to {MOST_PATHS} different paths.", errors=[{"field": "paths", "detail": "1 to 1000"}]
+        )
+    rows = {row.path: row for row in version.staged.filter(path__in=paths)}
+    _check_bundle(paths, rows)
+    size = sum(row.size for row in rows.values())
+    with _new_staging_file(size) as upload_id, transaction.atomic():
+        lock_open(version)
+        upload = _new_upload(upload_id, actor, version, Upload.Kind.BUNDLE, size)
+        column = upload_id if connection.vendor == "postgresql" else upload_id.hex
+        places = accumulate((rows[path].size for path in paths), initial=0)
+        _execute_many(
+            "UPDATE {staged} SET upload_id = %s, \"offset\" = %s, error = '' WHERE id = %s AND size = %s AND blob_id IS NULL",
+            [(column, offset, rows[path].pk, rows[path].size) for path, offset in zip(paths, places, strict=False)],
+        )
+    if size == 0:
+        finish_upload(upload)
+    return upload
+
+
+def append(
+    actor: User,
+    *,
+    upload: Upload,
+    offset: int,
+    read: Callable[[int], bytes],
+    length: int | None,
+    checksum: Checksum | None = None,
+) -> int:
+    """Write one request's bytes at `offset` and return the new one; the last byte verifies and stores the upload.
+
+    Raises what `Staging.append` raises, and ChecksumMismatch, naming paths, when files are not what was declared.
+    """
+    require(actor, "version.fill", upload.version)
+    if upload.status != Upload.Status.RECEIVING:
+        if offset != upload.size or length:
+            raise Conflict(f"All {upload.size} bytes of this upload have arrived already.")
+        return offset
+    if not upload.version.is_open:
+        raise Conflict(f"The version {upload.version.label} is {upload.version.status}: it takes no more files.")
+    reached = content.staging().append(
+        upload.pk,
+        offset=offset,
+        read=read,
+        total=upload.size,
+        length=length,
+        checksum=checksum,
+        hash_file=upload.kind == Upload.Kind.FILE,
+    )
+    if reached == upload.size:
+        complete_upload(upload)
+    return reached
+
+
+def upload_offset(upload: Upload) -> int:
+    """How many bytes have arrived. An upload that is complete, but whose last request died, is finished first."""
+    if upload.status != Upload.Status.RECEIVING:
+        return upload.size
+    reached = content.arrived_bytes(upload.pk, upload.size)
+    if reached == upload.size:
+        complete_upload(upload)
+    return reached
+
+
+def complete_upload(upload: Upload) -> None:
+    """Finish an upload whose bytes are all here: at once where that is quick, else by a worker."""
+    quick = upload.size <= FINISHED_IN_REQUEST or content.is_quick(upload.pk, upload.size)
+    if quick:
+        finish_upload(upload)
+    elif Upload.objects.filter(pk=upload.pk).transition(was=Upload.Status.RECEIVING, to=Upload.Status.RECEIVED):
+        enqueue(FINISH_TASK, upload_id=str(upload.pk))
+
+
+def finish_upload(upload: Upload) -> None:
+    """Hash what arrived, store it, and write its rows. May run twice and may die anywhere.
+
+    Raises ChecksumMismatch, naming the paths, after the files that are not what was declared were marked as failed;
+    Gone when the bytes were lost.
+    """
+    slices = _slices(upload)
+    try:
+        digests = _digests(upload, [piece.size for piece in slices])
+    except Gone:
+        _lose(upload)
+        raise
+    found = list(zip(slices, digests, strict=True))
+    errors = [_mismatch(p, digest) for p, digest in found if p.row and p.declared not in {None, digest}]
+    good = [(p, digest) for p, digest in found if p.row and p.declared in {None, digest}]
+    pieces = [Slice(digest, p.size, p.offset) for p, digest in good]
+    won = False
+    for again in (False, True):
+        stored = bool(pieces) and content.store_upload(upload_id=upload.pk, slices=pieces, always=again)
+        try:
+            won = _register(upload, good, pieces, errors, stored=stored)
+            break
+        except content.VanishedBlob:
+            # Known when we looked, collected since: keep our own copy of the bytes.
+            continue
+    if not won:
+        if not Upload.objects.filter(pk=upload.pk, status=Upload.Status.FINISHED).exists():
+            content.discard_object(upload.pk)
+        return
+    content.staging().remove(upload.pk)
+    if errors:
+        raise ChecksumMismatch(f"{len(errors)} files are not what was declared.", errors=errors)
+
+
+def run_finish(upload_id: uuid.UUID) -> None:
+    """Finish an upload that waits for a worker; nothing when that is done already."""
+    waiting = Upload.objects.filter(pk=upload_id, status=Upload.Status.RECEIVED).select_related(
+        "version__dataset__team"
+    )
+    upload = waiting.first()
+    if upload is not None:
+        finish_upload(upload)
+
+
+def finish_arrived(
+    version: Version, *, everything: bool = False, progress: Callable[[int], None] = lambda _rows: None
+) -> None:
+    """Finish uploads of the version whose bytes are all here, after a request or a worker died.
+
+    With `everything` also those that wait for a worker. Failures are kept in the rows.
+    """
+    wanted = UNFINISHED if everything else (Upload.Status.RECEIVING,)
+    for upload in version.uploads.filter(status__in=wanted).select_related("version__dataset__team"):
+        try:
+            if upload.status == Upload.Status.RECEIVED:
+                finish_upload(upload)
+            elif everything or upload.size <= FINISHED_IN_REQUEST:
+                upload_offset(upload)
+        except (ChecksumMismatch, Gone) as error:
+            logger.info("upload %s failed: %s", upload.pk, error.detail)
+        progress(1)
+
+
+def terminate_upload(actor: User, *, upload: Upload) -> None:
+    """End an upload at its owner's wish; what arrived is discarded."""
+    require(actor, "version.fill", upload.version)
+    if not end_uploads([upload.pk]) and upload.status == Upload.Status.FINISHED:
+        raise Conflict("This upload is finished: remove its file from the version instead.")
+
+
+def end_uploads(upload_ids: Iterable[uuid.UUID]) -> int:
+    """Give up uploads and their bytes, unless they are finished; return how many."""
+    ended = 0
+    for upload_id in upload_ids:
+        with transaction.atomic():
+            won = Upload.objects.filter(pk=upload_id, status__in=UNFINISHED).update(status=Upload.Status.REMOVED)
+            if won:
+                StagedFile.objects.filter(upload=upload_id, blob=None).update(upload=None, offset=0)
+        if won:
+            ended += 1
+            content.staging().remove(upload_id)
+            content.discard_object(upload_id)
+    return ended
+
+
+def end_expired(limit: int = 1000) -> int:
+    """Give up uploads that expired without being finished; return how many."""
+    overdue = Upload.objects.filter(status=Upload.Status.RECEIVING, expires_at__lt=timezone.now())
+    return end_uploads(list(overdue.values_list("pk", flat=True)[:limit]))
+
+
+def wake_received() -> int:
+    """Queue again what arrived whole and nobody has finished; return how many."""
+    waiting = list(Upload.objects.filter(status=Upload.Status.RECEIVED).values_list("pk", flat=True)[:1000])
+    for upload_id in waiting:
+        enqueue(FINISH_TASK, upload_id=str(upload_id))
+    return len(waiting)
+
+
+@contextmanager
+def _new_staging_file(size: int) -> Iterator[uuid.UUID]:
+    """Make the file before its row, so that no row is without one; TooLarge, OutOfSpace where it can't be."""
+    if size > settings.UPLOAD_MAX_BYTES:
+        raise TooLarge(f"{size} bytes are more than this server takes in one file ({settings.UPLOAD_MAX_BYTES}).")
+    upload_id = uuid.uuid4()
+    content.staging().create(upload_id, size)
+    try:
+        yield upload_id
+    except BaseException:
+        content.staging().remove(upload_id)
+        raise
+
+
+def _new_upload(upload_id: uuid.UUID, actor: User, version: Version, kind: Upload.Kind, size: int) -> Upload:
+    expires = timezone.now() + timedelta(hours=settings.UPLOAD_EXPIRY_HOURS)
+    return Upload.objects.create(
+        pk=upload_id, version=version, created_by=actor, kind=kind, size=size, expires_at=expires
+    )
+
+
+def _check_bundle(paths: list[str], rows: dict[str, StagedFile]) -> None:
+    errors: list[ErrorItem] = []
+    for path in paths:
+        row = rows.get(path)
+        if row is None:
+            errors.append({"path": path, "detail": "not planned: declare it with its size first"})
+        elif row.blob_id is not None:
+            errors.append({"path": path, "detail": "its bytes are stored already"})
+    if errors:
+        raise Conflict(f"{len(errors)} paths cannot be in this bundle.", errors=errors)
+    size = sum(row.size for row in rows.values())
+    if size > settings.PACK_BYTES:
+        raise TooLarge(f"A bundle holds at most {settings.PACK_BYTES} bytes; these files have {size}.")
+
+
+def _slices(upload: Upload) -> list[StagedSlice]:
+    """Cut the upload into its files; gaps are bytes of files that were planned anew meanwhile."""
+    rows = upload.staged.order_by("offset", "size").values_list("pk", "path", "size", "offset", "sha256")
+    slices: list[StagedSlice] = []
+    end = 0
+    for pk, path, size, offset, declared in rows:
+        if offset > end:
+            slices.append(StagedSlice(None, "", offset - end, end, None))
+        slices.append(StagedSlice(pk, path, size, offset, None if declared is None else bytes(declared)))
+        end = offset + size
+    if end < upload.size:
+        slices.append(StagedSlice(None, "", upload.size - end, end, None))
+    return slices
+
+
+def _digests(upload: Upload, sizes: list[int]) -> list[bytes]:
+    """SHA-256 of each slice over the bytes that are on disk, or in the store when a worker died after the move."""
+    try:
+        if len(sizes) == 1:
+            return [content.staging().sha256(upload.pk)]
+        return content.staging().hash_slices(upload.pk, sizes)
+    except Gone:
+        return content.hash_stored(upload_id=upload.pk, sizes=sizes)
+
+
+def _lose(upload: Upload) -> None:
+    """Note that the bytes of an unfinished upload are gone, so that its files are asked for again."""
+    text = "The bytes were lost on the server before they were stored. Send the file again."
+    with transaction.atomic():
+        if Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).update(status=Upload.Status.FAILED, error=text):
+            StagedFile.objects.filter(upload=upload.pk, blob=None).update(upload=None, offset=0, error=text)
+
+
+def _mismatch(piece: StagedSlice, actual: bytes) -> ErrorItem:
+    declared = piece.declared.hex() if piece.declared else ""
+    return {
+        "path": piece.path,
+        "detail": f"Declared as sha256 {declared}, but the bytes that arrived have {actual.hex()}. Send it again.",
+    }
+
+
+def _register(
+    upload: Upload, good: list[tuple[StagedSlice, bytes]], pieces: list[Slice], errors: list[ErrorItem], *, stored: bool
+) -> bool:
+    """Write the outcome in one transaction; False when the upload was finished or ended by somebody else."""
+    failed = bool(errors) and not good
+    text = errors[0]["detail"] if failed else ""
+    with transaction.atomic():
+        won = Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).update(
+            status=Upload.Status.FAILED if failed else Upload.Status.FINISHED, error=text
+        )
+        if not won:
+            return False
+        ids = content.register_upload(
+            upload_id=upload.pk, size=upload.size, slices=pieces, stored=stored, team=upload.version.dataset.team
+        )
+        _execute_many(
+            "UPDATE {staged} SET blob_id = %s, error = '' WHERE id = %s",
+            [(ids[digest], piece.row) for piece, digest in good],
+        )
+        rows = {piece["path"]: piece["detail"] for piece in errors}
+        for path, detail in rows.items():
+            StagedFile.objects.filter(upload=upload, path=path).update(error=detail, upload=None)
+    upload.status = Upload.Status.FAILED if failed else Upload.Status.FINISHED
+    return True
+
+
+def _execute_many(statement: str, rows: list[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(statement.format(staged=StagedFile._meta.db_table), rows)

@@ -1,0 +1,37 @@
+"""Celery tasks: each loads a row and calls one service. All of them may run twice and may die anywhere."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from celery import shared_task
+
+from datasets_app.errors import AppError
+from datasets_app.services import uploads, versions
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="datasets_app.seal_version")
+def seal_version(*, version_id: int) -> None:
+    """Build the tree of a pending version."""
+    versions.run_seal(version_id)
+
+
+@shared_task(name="datasets_app.finish_upload")
+def finish_upload(*, upload_id: str) -> None:
+    """Verify and store an upload whose bytes have all arrived."""
+    try:
+        uploads.run_finish(UUID(upload_id))
+    except AppError as error:
+        logger.info("upload %s failed: %s", upload_id, error.detail)
+
+
+@shared_task(name="datasets_app.reap")
+def reap() -> None:
+    """Take up what lost its worker or was never started, and end what expired."""
+    versions.wake_pending()
+    versions.clear_leftovers()
+    uploads.wake_received()
+    uploads.end_expired()

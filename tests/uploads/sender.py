@@ -1,0 +1,90 @@
+"""A small uploader on Django's test client: speaks the public protocol alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client
+
+from datasets_app.models import Role, Team, User, Version
+from tests.factories import api_client, make_dataset, make_member, make_team
+
+TUS = {"Tus-Resumable": "1.0.0"}
+OCTETS = "application/offset+octet-stream"
+
+
+def metadata(**values: object) -> str:
+    """Encode an Upload-Metadata header."""
+    return ",".join(f"{key} {base64.b64encode(str(value).encode()).decode()}" for key, value in values.items())
+
+
+@dataclass
+class Sender:
+    """A writer of `team` who fills version 1 of the dataset `images`."""
+
+    client: Client
+    user: User
+    team: Team
+    number: int = 1
+
+    @classmethod
+    def create(cls) -> Sender:
+        team = make_team()
+        user = make_member(team, Role.WRITER)
+        make_dataset(team, "images")
+        sender = cls(api_client(user), user, team)
+        assert sender.post("", {}).status_code == 201
+        return sender
+
+    @property
+    def base(self) -> str:
+        return f"/api/v1/teams/{self.team.name}/datasets/images/versions"
+
+    @property
+    def version(self) -> Version:
+        return Version.objects.get(dataset__team=self.team, number=self.number)
+
+    def post(self, what: str, body: Any = None) -> HttpResponse:  # noqa: ANN401 - any JSON
+        address = f"{self.base}/{self.number}/{what}" if what else self.base
+        return self.client.post(address, body, content_type="application/json")
+
+    def plan(self, files: Mapping[str, bytes], *, hashed: bool = True) -> dict[str, dict[str, Any]]:
+        listed = [
+            {"path": path, "size": len(data)} | ({"sha256": hashlib.sha256(data).hexdigest()} if hashed else {})
+            for path, data in files.items()
+        ]
+        answer = self.post("plan", {"files": listed})
+        assert answer.status_code == 200, answer.content
+        return {item["path"]: item for item in answer.json()["files"]}
+
+    def bundle(self, files: Mapping[str, bytes]) -> HttpResponse:
+        created = self.post("bundles", {"paths": list(files)})
+        assert created.status_code == 201, created.content
+        return self.patch(created["Location"], 0, b"".join(files.values()))
+
+    def create_upload(self, *, length: int, headers: Mapping[str, str] | None = None, **about: object) -> HttpResponse:
+        named = {"team": self.team.name, "dataset": "images", "version": self.number} | about
+        return self.client.post(
+            "/api/v1/tus",
+            headers=TUS | {"Upload-Length": str(length), "Upload-Metadata": metadata(**named)} | dict(headers or {}),
+        )
+
+    def patch(self, url: str, offset: int, data: bytes, **headers: str) -> HttpResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.patch(
+            url, data, content_type=OCTETS, headers=TUS | {"Upload-Offset": str(offset)} | named
+        )
+
+    def head(self, url: str) -> HttpResponse:
+        return self.client.head(url, headers=TUS)
+
+    def send(self, files: Mapping[str, bytes]) -> None:
+        """Plan, and send what is needed in one bundle."""
+        needed = {path: files[path] for path, item in self.plan(files).items() if item["state"] != "stored"}
+        if needed:
+            assert self.bundle(needed).status_code == 204
