@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 
 def list_teams(actor: User) -> list[Membership]:
-    """Return the actor's memberships, each with its team, by the teams' names."""
+    """Return the actor's memberships, each with its team, by the teams' names; roles are capped by the token in use."""
     visible = Team.objects.visible_to(actor)
-    return list(Membership.objects.filter(user=actor, team__in=visible).select_related("team").order_by("team__name"))
+    rows = Membership.objects.filter(user=actor, team__in=visible).select_related("team").order_by("team__name")
+    found = list(rows)
+    if actor.access_token is not None:
+        most = Role(actor.access_token.scope)
+        for membership in found:
+            membership.role = min(Role(membership.role), most, key=lambda role: role.rank)
+    return found
 
 
 def get_team(actor: User, *, team: str) -> Team:
