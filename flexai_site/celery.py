@@ -2,12 +2,23 @@
 
 import logging.config
 import os
-from pathlib import Path
+import signal
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
+from kombu.transport import TRANSPORT_ALIASES
+
+from flexai_site.lifeline import end_with_parent, end_with_process
+from flexai_site.logs import request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flexai_site.settings")
+
+# Celery warns at each start as root; docs/operations.md speaks of the user to run as.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+# `filesystem://` means our version of that transport.
+TRANSPORT_ALIASES["filesystem"] = "flexai_site.disk_broker:Transport"
 
 app = Celery("flexai")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -23,15 +34,26 @@ def configure_logs(**_kwargs: Any) -> None:
 
 
 @signals.worker_init.connect
-@signals.beat_init.connect
-def make_broker_folders(**_kwargs: Any) -> None:
-    """Make the folders of the broker on disk, which kombu expects to be there."""
-    ensure_broker_folders()
+def end_with_the_server(**_kwargs: Any) -> None:
+    """Stop when `manage.py serve`, which started this worker, is gone."""
+    if "SERVE_PID" in os.environ:
+        end_with_process(int(os.environ["SERVE_PID"]))
 
 
-def ensure_broker_folders() -> None:
-    """Make the folders of the broker on disk; nothing with a broker that is a server."""
-    options = app.conf.broker_transport_options
-    for name in ("data_folder_in", "data_folder_out", "control_folder"):
-        if name in options:
-            Path(options[name]).mkdir(parents=True, exist_ok=True)
+@signals.worker_process_init.connect
+def end_with_the_worker(**_kwargs: Any) -> None:
+    """End a pool process when the worker's main process is killed, in the midst of a task too."""
+    end_with_parent(signal.SIGKILL)
+
+
+@signals.before_task_publish.connect
+def send_request_id(headers: dict[str, Any] | None = None, **_kwargs: Any) -> None:
+    """Let the log lines of a task carry the id of the request that asked for it."""
+    if headers is not None and request_id.get():
+        headers["request_id"] = request_id.get()
+
+
+@signals.task_prerun.connect
+def take_request_id(task: object = None, task_id: str = "", **_kwargs: Any) -> None:
+    """Name what a task logs by its request, or by the task itself when beat sent it."""
+    request_id.set(getattr(getattr(task, "request", None), "request_id", None) or f"task-{task_id[:8]}")

@@ -50,7 +50,8 @@ ALLOWED_HOSTS = env.names(
     else ["localhost", "127.0.0.1", "[::1]", HOST, urlsplit(PUBLIC_URL).hostname or "localhost"],
 )
 WEB_PROCESSES = env.number("WEB_PROCESSES", 2, least=1, most=256)
-WEB_THREADS = env.number("WEB_THREADS", 16, least=1, most=1024)
+# A slow client holds a thread for as long as its body travels.
+WEB_THREADS = env.number("WEB_THREADS", 64, least=1, most=1024)
 
 FORCE_SCRIPT_NAME = URL_PREFIX or None
 STATIC_URL = f"{URL_PREFIX}/static/"
@@ -165,7 +166,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
             # FULL: a commit that was answered must outlive a power cut, like the bytes that it speaks of. It costs one
             # fsync for each transaction that writes; writes are batched, so there are few.
             "init_command": (
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;"
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192;"
                 "PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=67108864"
             ),
         },
@@ -177,12 +178,16 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 STORAGES: dict[str, dict[str, Any]] = {
     "default": file_storage(DATA_DIR / "files"),
     "packs": env.storage("PACKS_URL", file_storage(DATA_DIR / "packs")),
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "flexai_site.static_files.StaticStorage"},
 }
 _PACKS_BACKEND = env.text("PACKS_BACKEND", pattern=r"\w+(\.\w+)+", expected="the dotted path of a Django storage class")
 _PACKS_OPTIONS = env.options("PACKS_OPTIONS")
 if _PACKS_BACKEND:
     STORAGES["packs"] = {"BACKEND": _PACKS_BACKEND, "OPTIONS": _PACKS_OPTIONS}
+STATICFILES_FINDERS = [
+    "flexai_site.static_files.SourceFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+]
 STATICFILES_DIRS: list[Any] = [
     path if prefix is None else (prefix, path)
     for prefix, path in (
@@ -199,6 +204,8 @@ UPLOAD_REQUEST_BYTES = env.size("UPLOAD_REQUEST_BYTES", 16 * MIB, least=64 * 102
 UPLOAD_EXPIRY_HOURS = env.number("UPLOAD_EXPIRY_HOURS", 168, least=1)
 PACK_BYTES = env.size("PACK_BYTES", 16 * MIB, least=MIB)
 LARGE_FILE_BYTES = env.size("LARGE_FILE_BYTES", 8 * MIB, least=1)
+# What the versions laid out for jobs may keep on disk once no job uses them.
+MOUNTS_CACHE_BYTES = env.size("MOUNTS_CACHE_BYTES", 64 * 2**30, least=0)
 DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
 
 # --- Worker
@@ -215,17 +222,22 @@ CELERY_BROKER_URL = env.text(
     expected="a URL such as redis://host:6379/0 or amqp://user:password@host//",
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {
+# Seconds; a request that wakes a worker must not wait long for a broker that is down, since the reaper finds the row.
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2}
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
+if CELERY_BROKER_URL == "filesystem://":
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(BROKER_DIR / "queue"),
         "data_folder_out": str(BROKER_DIR / "queue"),
         "control_folder": str(BROKER_DIR / "control"),
         # Seconds between two looks into the folder: 31 ms until a task starts, against 0.5 s at the default of 1.
         "polling_interval": 0.05,
     }
-    if CELERY_BROKER_URL == "filesystem://"
-    else {}
-)
+    for _folder in ("queue", "control"):
+        make_folder(BROKER_DIR / _folder, "DATA_DIR")
+elif CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 10}
 # Nobody reads results: the rows hold the state.
 CELERY_TASK_IGNORE_RESULT = True
 # Acknowledge before the task runs. A lost worker's task comes back through its row's lease, not through the broker,

@@ -174,7 +174,7 @@ class LiveApplication:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:
                 # The children of a killed process disappear while one looks at them.
-                if child.environ().get("FLEXAI_ROLE") == role and "sh" != child.name():
+                if child.environ().get("SERVE_ROLE") == role and child.name() != "sh":
                     found.append(child)
             except psutil.Error:
                 continue

@@ -1,8 +1,9 @@
 """The servers that tests start."""
 
+import os
+
 import boto3
 import pytest
-from django.conf import settings
 from django.db import connection
 
 from tests.servers import S3Server
@@ -29,4 +30,5 @@ def test_the_database_is_the_one_asked_for() -> None:
     with connection.cursor() as cursor:
         cursor.execute("select 1")
         assert cursor.fetchone() == (1,)
-    assert str(settings.DATA_DIR).startswith("/tmp")
+    wanted = "postgresql" if os.environ.get("TEST_DATABASE") == "postgresql" else "sqlite"
+    assert connection.vendor == wanted

@@ -1,0 +1,104 @@
+"""The web server: granian, serving WSGI from a few processes with many threads. `python -m flexai_site.web` runs it.
+
+docs/decisions/0003-web-server.md tells why.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.conf import settings
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server import MPServer
+from typing_extensions import override
+
+from flexai_site.lifeline import end_with_parent, end_with_process
+
+BACKLOG: Final = 2048
+# A client that vanished without a word is noticed after IDLE + COUNT * INTERVAL seconds; else it would keep a thread,
+# and the lock of its upload, for ever.
+KEEPALIVE_IDLE: Final = 60
+KEEPALIVE_INTERVAL: Final = 15
+KEEPALIVE_COUNT: Final = 4
+
+
+class ListenError(Exception):
+    """The address can't be listened on; the message says which one, why, and what to do."""
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Listen on the address; accepted connections inherit its options on Linux."""
+    place = f"{host} port {port}"
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise ListenError(f"HOST is {host!r}, which is no address of this machine: {error.strerror}.") from error
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise ListenError(f"Can't listen on {place}: {reason}. Choose another with PORT and HOST.") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_COUNT)
+        seconds = KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_COUNT
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, seconds * 1000)
+    return listener
+
+
+class Server(MPServer):
+    """granian on one listening socket of our own, which all processes share and whose options we choose."""
+
+    @override
+    def _init_shared_socket(self) -> None:
+        from granian._granian import SocketHolder
+
+        listener = open_listener(self.bind_addr, self.bind_port)
+        listener.set_inheritable(True)
+        self._ssp = None
+        self._sso = listener
+        self._sfd = listener.fileno()
+        self._shd = SocketHolder(self._sfd, False, BACKLOG)  # type: ignore[call-arg]
+
+
+def load_application() -> Callable[..., Any]:
+    """Load the application in a process of the server, and bind that process's life to the server's."""
+    end_with_parent(signal.SIGKILL)
+    from flexai_site.wsgi import application
+
+    return application
+
+
+def main() -> None:
+    """Serve until a signal ends it."""
+    if "SERVE_PID" in os.environ:
+        end_with_process(int(os.environ["SERVE_PID"]))
+    server = Server(
+        "flexai_site.wsgi:application",
+        address=settings.HOST,
+        port=settings.PORT,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.WEB_PROCESSES,
+        blocking_threads=settings.WEB_THREADS,
+        backlog=BACKLOG,
+        respawn_failed_workers=True,
+        # It would warn about the number of threads, which wait for clients more than they compute.
+        log_level=LogLevels.error,
+    )
+    try:
+        server.serve(target_loader=load_application, wrap_loader=False)
+    except ListenError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flexai_site.settings")
+    main()
