@@ -189,7 +189,7 @@ def test_a_tick_that_raises_ends_it() -> None:
 
 
 def test_a_full_disk_makes_room_first(settings: Settings) -> None:
-    old = materialise(make({"old": b"old"}))
+    old = materialise(make({"old": b"old", "older": b"older"}))
     version = make({"new": b"new"})
     settings.DISK_RESERVE_BYTES = 2**60
     with pytest.raises(OutOfSpace):
