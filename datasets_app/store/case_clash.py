@@ -18,7 +18,7 @@ class ClashReport:
         self.unchecked: list[str] = []
 
     def add(self, folder: str, hashes: "array[int]", names: Iterable[str]) -> None:
-        """Look through the directory `folder`: `hash(name.casefold())` of each name, and the names themselves."""
+        """Look through the directory `folder`: `hash(name.casefold())` of each name (emptied), and the names."""
         repeated: set[int] = set()
         for bucket in _buckets(hashes):
             distinct = set(bucket)
@@ -42,8 +42,11 @@ def _buckets(hashes: "array[int]") -> "Iterator[array[int]]":
         yield hashes
         return
     buckets = [array("q") for _ in range(len(hashes) * 2 // BUCKET_NAMES)]
-    for number in hashes:
-        buckets[number % len(buckets)].append(number)
+    while hashes:
+        # Moved rather than copied.
+        for number in hashes[-BUCKET_NAMES:]:
+            buckets[number % len(buckets)].append(number)
+        del hashes[-BUCKET_NAMES:]
     yield from buckets
 
 
