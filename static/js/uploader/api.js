@@ -28,6 +28,12 @@ export function isAway(status) {
   return status === 0 || status === 502 || status === 503 || status === 504;
 }
 
+/** The same URL on the origin of this page: a server behind a TLS proxy may not know its own scheme. */
+export function onThisOrigin(url, base = document.baseURI) {
+  const { pathname, search } = new URL(url, base);
+  return new URL(pathname + search, base).href;
+}
+
 export function sleep(seconds) {
   return new Promise((resolve) => {
     setTimeout(resolve, seconds * 1000);

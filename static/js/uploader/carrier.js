@@ -1,9 +1,8 @@
 // Carries one job over the network: a large file, or a bundle of small ones. It outlives lost connections, restarts of the server
 // and expired sessions, and throws only what the scheduler must decide.
 
-import { Unreachable, isAway, sleep } from "./api.js";
+import { Unreachable, isAway, onThisOrigin, sleep } from "./api.js";
 import { readFailure } from "./collect.js";
-import { onThisOrigin } from "./transfer.js";
 
 const LEAST_CHUNK_BYTES = 256 * 1024;
 const PARALLEL_READS = 32;
@@ -151,8 +150,9 @@ export class Carrier {
       return;
     }
     if (status === 413 && this.#smallerChunks()) return;
-    const worthWaiting = status === 423 || status === 429 || status === 500 || status === 409 || (status === 403 && barren === 0);
-    if (!worthWaiting || barren >= BARREN_TRIES) throw error;
+    // 409: the offset is not what we thought, and the next attempt asks for it; or the version takes no more files.
+    const most = { 409: 2, 403: 1, 423: BARREN_TRIES, 429: BARREN_TRIES, 500: BARREN_TRIES }[status] ?? 0;
+    if (barren >= most) throw error;
     await sleep(error.retryAfter || Math.min(10, 0.25 * 2 ** barren));
     signal.throwIfAborted();
   }

@@ -2,7 +2,7 @@
 // stream through WebAssembly, so that memory stays at one block a worker. Message in: [{id, file}]. Messages out: {id, sha256},
 // {id, error: {name, message}}, or {id, bytes} as a large file goes on.
 
-import "../../vendor/sha256.umd.min.js";
+import "../../vendor/hash-wasm/sha256.umd.min.js";
 
 const WHOLE_FILE_BYTES = 8 * 1024 * 1024;
 const BLOCK_BYTES = 4 * 1024 * 1024;

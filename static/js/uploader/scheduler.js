@@ -3,6 +3,7 @@
 // Every file is hashed before it is planned, large ones too: that is what lets the server skip bytes it has, find the unfinished
 // upload of the same bytes after a reload, and refuse a file that changed on the way. Hashing runs beside the sending of other files.
 
+import { sleep } from "./api.js";
 import { Bundler } from "./bundler.js";
 import { Carrier, ReadFailure } from "./carrier.js";
 import { Items } from "./items.js";
@@ -15,6 +16,7 @@ const PLANS = 2;
 const TRANSFERS = 4; // with two plan calls: six requests at once, as many as a browser opens to one HTTP/1.1 server
 const TRIES = 3;
 const TICK_SECONDS = 0.25;
+const CHECK_SECONDS = 2;
 
 /**
  * Events: "tick" (numbers may have changed; also sent after each change of `phase`).
@@ -226,10 +228,17 @@ export class Scheduler extends EventTarget {
 
   /** Fails the items that the problem names; returns how many that were. */
   #failNamed(batch, error) {
-    const details = new Map((error.errors ?? []).filter(({ path }) => path).map(({ path, detail }) => [path, detail]));
-    const named = batch.filter(({ path }) => details.has(path));
-    for (const item of named) this.#fail(item, details.get(item.path) || error.message);
-    return named.length;
+    let named = 0;
+    for (const { path, detail } of error.errors ?? []) {
+      if (!path) continue;
+      // A file that was declared before may stand where the batch needs a folder: the paths below it are at fault.
+      for (const item of batch) {
+        if (item.state === "failed" || (item.path !== path && !item.path.startsWith(`${path}/`))) continue;
+        this.#fail(item, detail || error.message);
+        named += 1;
+      }
+    }
+    return named;
   }
 
   #place(item, { state, upload }) {
@@ -317,10 +326,10 @@ export class Scheduler extends EventTarget {
       if (error.status === 507) this.pause(error.message);
     } else if (error instanceof ReadFailure) {
       for (const item of left) this.#fail(item, error.message);
-    } else if (this.#failNamed(left, error) > 0 || job.kind === "bundle" || error.status === 404 || error.status === 410) {
-      for (const item of left) if (item.state !== "failed") this.#planAgain(item, error);
     } else {
-      for (const item of left) this.#fail(item, error.message);
+      // Named files are damaged or refused for good. Of all others only the server knows how they stand.
+      if (error.status === 460 || error.status === 422) this.#failNamed(left, error);
+      for (const item of left) if (item.state !== "failed") this.#planAgain(item, error);
     }
   }
 
@@ -352,18 +361,29 @@ export class Scheduler extends EventTarget {
     const sent = this.items.list.filter(({ state }) => state === "done");
     try {
       for (let start = 0; start < sent.length; start += PLAN_FILES) {
-        for (const [item, { state }] of await this.#askPlan(sent.slice(start, start + PLAN_FILES))) {
-          if (state === "stored") {
-            this.verified.count += 1;
-            this.verified.bytes += item.size;
-          } else this.#fail(item, "The server has no verified copy of this file.");
-        }
-        this.dispatchEvent(new Event("tick"));
+        await this.#checkBatch(sent.slice(start, start + PLAN_FILES));
       }
     } catch (error) {
       this.stop(error.message);
       return;
     }
     this.#halt("finished");
+  }
+
+  async #checkBatch(batch) {
+    for (let unsure = batch; unsure.length > 0; ) {
+      const later = [];
+      for (const [item, { state, offset }] of await this.#askPlan(unsure)) {
+        if (state === "stored") {
+          this.verified.count += 1;
+          this.verified.bytes += item.size;
+        } else if (state === "partial" && offset === item.size) later.push(item);
+        else this.#fail(item, "The server has no verified copy of this file.");
+      }
+      this.dispatchEvent(new Event("tick"));
+      // All bytes of a very large file are there, and a worker reads them once more.
+      if (later.length > 0) await sleep(CHECK_SECONDS);
+      unsure = later;
+    }
   }
 }

@@ -1,17 +1,11 @@
 // One tus upload from its present offset to its end, by tus-js-client. Retries are not the library's here: a shared Connection
 // decides when to try again, so that a lost network is one event and not one per transfer.
 
-import "../../vendor/tus.min.js";
-import { Unreachable, parseProblem } from "./api.js";
+import "../../vendor/tus-js-client/tus.min.js";
+import { Unreachable, onThisOrigin, parseProblem } from "./api.js";
 
 const STALL_SECONDS = 60; // no byte moved while bytes were left to move
 const ANSWER_SECONDS = 900; // all bytes are out and the server checks them
-
-/** The same URL on the origin of this page: a server behind a TLS proxy may not know its own scheme. */
-export function onThisOrigin(url, base = document.baseURI) {
-  const { pathname, search } = new URL(url, base);
-  return new URL(pathname + search, base).href;
-}
 
 /**
  * @typedef {{body: Blob, url?: string, endpoint?: string, metadata?: Record<string, string>, chunkBytes: number,

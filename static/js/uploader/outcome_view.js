@@ -1,0 +1,142 @@
+// After the last byte: what arrived and what did not, and sealing.
+
+import { sleep } from "./api.js";
+import { announce, askDialog, fillNames, make, namedElements, setText } from "./dom.js";
+import { formatBytes, formatPlural } from "./format.js";
+
+const POLL_SECONDS = [0.3, 0.5, 1, 1, 2];
+const REMOVE_PATHS = 1000;
+
+/** Events: "retry" (failed files), "more" (add files). */
+export class OutcomeView extends EventTarget {
+  #el;
+  #api;
+  #run;
+  #data;
+  #missing = { paths: [], total: 0 };
+
+  constructor(root, { api, run, data }) {
+    super();
+    this.#el = namedElements(root);
+    this.#api = api;
+    this.#run = run;
+    this.#data = data;
+    this.#el.seal.addEventListener("click", () => this.seal());
+    this.#el.sealWithout.addEventListener("click", () => this.#sealWithout());
+    this.#el.retryFailed.addEventListener("click", () => this.dispatchEvent(new Event("retry")));
+    this.#el.addMore.addEventListener("click", () => this.dispatchEvent(new Event("more")));
+  }
+
+  hide() {
+    this.#el.outcome.hidden = true;
+  }
+
+  /** The run has finished: compares what was found with what the server has verified. */
+  show({ autoSeal }) {
+    const { items, verified } = this.#run;
+    const failed = items.list.filter(({ state }) => state === "failed");
+    const found = `${formatPlural(items.count, "file")}, ${formatBytes(items.bytes)}`;
+    const there = `${formatPlural(verified.count, "file")}, ${formatBytes(verified.bytes)}`;
+    if (failed.length > 0) {
+      this.#missing = { paths: failed.map(({ path }) => path), total: failed.length };
+      this.#present({
+        title: `${formatPlural(failed.length, "file")} could not be uploaded`,
+        text: `Found ${found}. Verified by the server: ${there}. The failed files are listed above with their causes.`,
+        offer: ["sealWithout", "retryFailed", "addMore"],
+      });
+    } else {
+      const text = `Found ${found}. Verified by the server: ${there}.`;
+      this.#present({ title: "Everything has arrived", text, offer: ["seal", "addMore"] });
+      if (autoSeal) this.seal();
+    }
+  }
+
+  #present({ title, text, offer = [], names = [], total = names.length, busy = false }) {
+    const { outcome, outcomeTitle, outcomeText, outcomeNames, outcomeActions, sealBar } = this.#el;
+    outcome.hidden = false;
+    setText(outcomeTitle, title);
+    setText(outcomeText, text);
+    sealBar.hidden = !busy;
+    outcomeNames.hidden = names.length === 0;
+    fillNames(outcomeNames, names, { total });
+    for (const button of ["openVersion", "seal", "sealWithout", "retryFailed", "addMore"]) this.#el[button].hidden = !offer.includes(button);
+    outcomeActions.hidden = offer.length === 0;
+    setText(this.#el.sealWithout, `Seal without ${this.#missing.total === 1 ? "this file" : `these ${formatPlural(this.#missing.total, "file")}`}`);
+    announce(`${title}. ${text}`);
+    outcome.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Asks for the seal and follows it to its end. */
+  async seal() {
+    const { versionApi, label } = this.#data;
+    this.#present({ title: `Sealing ${label}`, text: "The server builds the tree and its digest.", busy: true });
+    try {
+      await this.#api.call("POST", `${versionApi}/seal`);
+    } catch (error) {
+      this.#refused(error);
+      return;
+    }
+    await this.#follow();
+  }
+
+  #refused(error) {
+    const paths = error.errors.filter(({ path }) => path);
+    if (error.status === 409 && paths.length > 0) {
+      // The server names the first hundred; the count in its sentence is of all.
+      const total = Math.max(paths.length, Number.parseInt(error.message, 10) || 0);
+      this.#missing = { paths: paths.map(({ path }) => path), total };
+      this.#present({
+        title: `Not sealed: ${formatPlural(total, "file is", "files are")} missing`,
+        text: "They were declared for this version, now or in an earlier session, and have not arrived. Pick their folder again to send them, or leave them out.",
+        names: paths.map(({ path, detail }) => `${path}: ${detail}`), total, offer: ["sealWithout", "addMore"],
+      });
+    } else this.#present({ title: "Not sealed", text: error.message, offer: ["seal", "addMore"] });
+  }
+
+  async #follow() {
+    const { versionApi, label } = this.#data;
+    for (let look = 0; ; look += 1) {
+      await sleep(POLL_SECONDS[Math.min(look, POLL_SECONDS.length - 1)]);
+      const { body } = await this.#api.call("GET", versionApi);
+      if (body.status === "available") {
+        this.#sealed(body);
+        return;
+      }
+      if (body.status === "error") {
+        this.#present({ title: `Sealing ${label} failed`, text: body.error || "The server gave no cause.", offer: ["seal", "addMore"] });
+        return;
+      }
+    }
+  }
+
+  #sealed({ file_count: count, size, digest }) {
+    const { label, dataset } = this.#data;
+    document.getElementById("version-status").replaceChildren(make("span", "badge is-ok", {}, "available"));
+    this.#present({
+      title: `${label} is available`,
+      text: `${formatPlural(count, "file")}, ${formatBytes(size)}, digest ${digest.slice(0, 19)}…  Jobs find it at /input/${dataset}/.`,
+      offer: ["openVersion"],
+    });
+    this.#el.openVersion.focus();
+    this.dispatchEvent(new Event("sealed"));
+  }
+
+  async #sealWithout() {
+    const { paths, total } = this.#missing;
+    const { withoutDialog, withoutTitle, withoutNames, withoutYes } = this.#el;
+    const what = total === 1 ? "this file" : `these ${formatPlural(total, "file")}`;
+    setText(withoutTitle, `Seal without ${what}?`);
+    setText(withoutYes, `Leave out ${formatPlural(total, "file")} and seal`);
+    fillNames(withoutNames, paths, { most: 1000, total });
+    if ((await askDialog(withoutDialog)) !== "seal") return;
+    try {
+      for (let start = 0; start < paths.length; start += REMOVE_PATHS) {
+        await this.#api.call("POST", `${this.#data.versionApi}/remove`, { paths: paths.slice(start, start + REMOVE_PATHS) });
+      }
+    } catch (error) {
+      this.#refused(error);
+      return;
+    }
+    await this.seal();
+  }
+}
