@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 
 from datasets_app.errors import AppError
-from datasets_app.services import uploads, versions
+from datasets_app.services import mounts, running, uploads, versions
 
 logger = logging.getLogger(__name__)
 
@@ -35,3 +35,21 @@ def reap() -> None:
     versions.clear_leftovers()
     uploads.wake_received()
     uploads.end_expired()
+
+
+@shared_task(name="datasets_app.run_jobs")
+def run_jobs() -> None:
+    """Run the oldest pending job, if this machine has a free slot."""
+    running.run_jobs()
+
+
+@shared_task(name="datasets_app.reap_jobs")
+def reap_jobs() -> None:
+    """Fail jobs whose worker died, and wake a worker for those that wait."""
+    running.reap_jobs()
+
+
+@shared_task(name="datasets_app.trim_mounts")
+def trim_mounts() -> None:
+    """Remove folders of versions that no job needs, down to what may be kept."""
+    mounts.trim_mounts()

@@ -1,6 +1,7 @@
 """Every setting of the server, from the environment alone. docs/operations.md explains each one."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -212,6 +213,13 @@ DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
 WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 4, least=2, most=256)
 # A job keeps its worker process for as long as it runs; one must stay free for seals and the reaper.
 JOB_SLOTS = env.number("JOB_SLOTS", 2, least=1, most=WORKER_CONCURRENCY - 1)
+# The Python that jobs find first, more folders that they may read (CUDA under /opt), and devices (/dev/nvidia0).
+JOB_PYTHON = env.path("JOB_PYTHON", Path(sys.executable))
+JOB_HOST_PATHS = [Path(name) for name in env.names("JOB_HOST_PATHS", [])]
+JOB_DEVICES = [Path(name) for name in env.names("JOB_DEVICES", [])]
+# The rest of a longer log is left out, but for its end. 0: outputs are bounded by the disk alone.
+JOB_LOG_BYTES = env.size("JOB_LOG_BYTES", 64 * MIB, least=1024)
+JOB_OUTPUT_BYTES = env.size("JOB_OUTPUT_BYTES", 0, least=0)
 LEASE_SECONDS = env.number("LEASE_SECONDS", 60, least=5)
 REAP_SECONDS = env.number("REAP_SECONDS", 15, least=1)
 BROKER_DIR = DATA_DIR / "broker"
@@ -251,6 +259,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 # Work that is due regularly; "expires" drops what piled up while no worker ran.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reap": {"task": "datasets_app.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
+    "reap_jobs": {"task": "datasets_app.reap_jobs", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
+    "trim_mounts": {"task": "datasets_app.trim_mounts", "schedule": 600, "options": {"expires": 600}},
 }
 
 # --- Logs

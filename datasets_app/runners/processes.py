@@ -60,13 +60,7 @@ def exact_memory(root: int) -> Memory:
 
 def identify(pid: int) -> dict[str, Any]:
     """Return plain JSON that names this very process, not a later one with the same number."""
-    fields = _stat(pid)
-    return {
-        "host": socket.gethostname(),
-        "boot": _boot_id(),
-        "pid": pid,
-        "start": int(fields[_START_FIELD]) if fields else 0,
-    }
+    return {**_place(), "boot": _boot_id(), "pid": pid, "start": _start(pid)}
 
 
 def kill_identified(identity: Mapping[str, Any]) -> bool:
@@ -75,12 +69,19 @@ def kill_identified(identity: Mapping[str, Any]) -> bool:
         # The descriptor pins the process, so that what was compared is what gets the signal.
         descriptor = os.pidfd_open(identity["pid"])
         try:
-            if identify(identity["pid"]) == {key: identity[key] for key in ("host", "boot", "pid", "start")}:
+            if identify(identity["pid"]).items() <= identity.items():
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                 return True
         finally:
             os.close(descriptor)
     return False
+
+
+def is_gone(identity: Mapping[str, Any]) -> bool:
+    """Whether the process that `identify` named has certainly ended; False where this can't be known from here."""
+    if not identity or not _place().items() <= identity.items():
+        return False
+    return bool(identity["boot"] != _boot_id() or _start(identity["pid"]) != identity["start"])
 
 
 def terminate_below(root: int) -> None:
@@ -89,6 +90,18 @@ def terminate_below(root: int) -> None:
         if pid != root:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM)
+
+
+@cache
+def _place() -> dict[str, str]:
+    """Where process numbers mean what they mean here: containers of one machine have numbers of their own."""
+    return {"host": socket.gethostname(), "namespace": str((PROC / "self/ns/pid").readlink())}
+
+
+def _start(pid: int) -> int:
+    """When the process started, in ticks since the machine did; 0 when there is none (a zombie has ended)."""
+    fields = _stat(pid)
+    return int(fields[_START_FIELD]) if fields and fields[0] != "Z" else 0
 
 
 @cache
