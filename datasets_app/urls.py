@@ -4,7 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
-from datasets_app.views import account, datasets, teams, tree, versions
+from datasets_app.views import account, datasets, teams, tree, uploads, versions
 
 TEAM = "teams/<str:team>/"
 DATASETS = "teams/<str:team>/datasets/"
@@ -37,7 +37,9 @@ dataset_pages = [
     path(f"{DATASETS}new/", datasets.dataset_new, name="dataset_new"),
     path(DATASET, datasets.dataset_detail, name="dataset_detail"),
     path(f"{DATASET}edit/", datasets.dataset_edit, name="dataset_edit"),
+    path(f"{DATASET}upload/", uploads.version_upload_new, name="version_upload_new"),
     path(VERSION, versions.version_detail, name="version_detail"),
+    path(f"{VERSION}upload/", uploads.version_upload, name="version_upload"),
     path(f"{VERSION}status/", versions.version_status, name="version_status"),
     path(f"{VERSION}seal/", versions.version_seal, name="version_seal"),
     path(f"{VERSION}abandon/", versions.version_abandon, name="version_abandon"),
