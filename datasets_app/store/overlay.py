@@ -71,8 +71,32 @@ class Overlay:
 
     def entries(self, base: int | None) -> Iterator[FileEntry | TreeEntry]:
         """Entries of the new tree in tree order, for `merkle.TreeBuilder`; `base` is the id of the base's root."""
+        # A list, not recursion: legal paths are 2048 folders deep.
+        opened: list[tuple[Iterator[Child], str]] = []
         if base is not None:
-            yield from self._directory(base, "")
+            opened.append((iter(self._children(base)), ""))
+        while opened:
+            children, prefix = opened[-1]
+            child = next(children, None)
+            if child is None:
+                opened.pop()
+                continue
+            key = prefix + child.name
+            while self._files.before(key):
+                yield from self._new_file()
+            if child.file_count is None:
+                yield from self._file(child, key)
+                continue
+            inside = key + KEY_SEPARATOR
+            # A new file in the folder's place comes first, for the builder to refuse unless the folder is removed.
+            while self._files.at(key):
+                yield from self._new_file()
+            if self._take_removals(inside, whole=True):
+                continue
+            if self._files.below(inside) or self._removals.below(inside):
+                opened.append((iter(self._children(child.ref)), inside))
+            else:
+                yield TreeEntry(from_key(key), child.digest, child.file_count, child.size, child.ref)
         while not self._files.done:
             yield from self._new_file()
 
@@ -81,32 +105,19 @@ class Overlay:
         if entry is not None:
             yield entry
 
-    def _directory(self, ref: int, prefix: str) -> Iterator[FileEntry | TreeEntry]:
-        for child in self._children(ref):
-            key = prefix + child.name
-            while self._files.before(key):
-                yield from self._new_file()
-            while self._removals.before(key):
-                self._removals.pop()
-            removed = False
-            while self._removals.at(key):
-                removed = True
-                self._removals.pop()
-            replaced = self._files.at(key)
-            if replaced:
-                yield from self._new_file()
-            if child.file_count is None:
-                if not (removed or replaced):
-                    yield FileEntry(from_key(key), child.digest, child.size, child.ref)
-            else:
-                yield from self._subdirectory(child, child.file_count, key)
+    def _file(self, child: Child, key: str) -> Iterator[FileEntry]:
+        removed = self._take_removals(key)
+        if self._files.at(key):
+            yield from self._new_file()
+        elif not removed:
+            yield FileEntry(from_key(key), child.digest, child.size, child.ref)
 
-    def _subdirectory(self, child: Child, file_count: int, key: str) -> Iterator[FileEntry | TreeEntry]:
-        inside = key + KEY_SEPARATOR
-        if self._removals.at(inside):
-            while self._removals.below(inside):
-                self._removals.pop()
-        elif self._files.below(inside) or self._removals.below(inside):
-            yield from self._directory(child.ref, inside)
-        else:
-            yield TreeEntry(from_key(key), child.digest, file_count, child.size, child.ref)
+    def _take_removals(self, key: str, *, whole: bool = False) -> bool:
+        """Whether `key` is removed; skips removals of what is not there, or goes with a `whole` folder."""
+        while self._removals.before(key):
+            self._removals.pop()
+        found = False
+        while self._removals.at(key) or (found and whole and self._removals.below(key)):
+            found = True
+            self._removals.pop()
+        return found
