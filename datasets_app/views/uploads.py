@@ -49,7 +49,8 @@ def version_upload_new(request: SignedInRequest, team: str, name: str) -> HttpRe
     """Ask what the new version starts from, and start it."""
     dataset = get_dataset(request.user, team=team, name=name)
     require(request.user, "version.create", dataset)
-    form = NewVersionForm(request.POST if request.method == "POST" else None)
+    chosen = {"base": request.GET.get("base", "")}
+    form = NewVersionForm(request.POST if request.method == "POST" else None, initial=chosen)
     if form.is_valid():
         version = create_version(
             request.user, dataset=dataset, base=form.base_number(), message=form.cleaned_data["message"]
