@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from django.db.models import QuerySet
 
@@ -37,6 +38,11 @@ class Entry:
     def is_directory(self) -> bool:
         """Whether this is a directory; templates can't compare a Literal shortly."""
         return self.kind == "directory"
+
+    @property
+    def url_path(self) -> str:
+        """The path as part of a URL."""
+        return quote(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +136,6 @@ def list_directory(
     return Page(entries, rest.next_cursor and f"f.{rest.next_cursor}")
 
 
-def count_entries(directory: Directory) -> tuple[int, int]:
-    """Return how many directories and files are directly in `directory`: both are counted in their index."""
-    return Subdirectory.objects.filter(parent=directory).count(), File.objects.filter(directory=directory).count()
-
-
 def compare_versions(actor: User, *, old: Version, new: Version) -> Iterator[Change]:
     """Yield what differs from `old` to `new`, in tree order, walking only directories whose digests differ."""
     require(actor, "version.view", old)
@@ -177,25 +178,32 @@ def _file_entry(row: File, prefix: str) -> Entry:
 
 
 def _compare(old_id: int, new_id: int, prefix: str) -> Iterator[Change]:
-    if old_id == new_id:
-        return
-    for old, new in _side_by_side(read_children(old_id), read_children(new_id)):
-        if old is not None and new is not None and _same(old, new):
+    """Compare two directories with a stack of our own: a legal path has more folders than Python allows calls."""
+    stack = [(prefix, _pairs(old_id, new_id))]
+    while stack:
+        prefix, pairs = stack[-1]
+        pair = next(pairs, None)
+        if pair is None:
+            stack.pop()
             continue
-        if old is not None and new is not None and old.file_count is not None and new.file_count is not None:
-            yield from _compare(old.ref, new.ref, f"{prefix}{new.name}/")
-        elif old is not None and new is not None and old.file_count is None and new.file_count is None:
-            path = prefix + new.name
-            yield Change("changed", path, old.size, new.size, old.digest.hex(), new.digest.hex())
-        else:
+        old, new = pair
+        if old is None or new is None or (old.file_count is None) != (new.file_count is None):
             for path, size, digest in _leaves(old, prefix):
                 yield Change("removed", path, size, None, digest, None)
             for path, size, digest in _leaves(new, prefix):
                 yield Change("added", path, None, size, None, digest)
+        elif old.digest == new.digest:
+            continue
+        elif old.file_count is None:
+            path = prefix + new.name
+            yield Change("changed", path, old.size, new.size, old.digest.hex(), new.digest.hex())
+        else:
+            stack.append((f"{prefix}{new.name}/", _pairs(old.ref, new.ref)))
 
 
-def _same(old: Child, new: Child) -> bool:
-    return old.digest == new.digest and (old.file_count is None) == (new.file_count is None)
+def _pairs(old_id: int, new_id: int) -> Iterator[tuple[Child | None, Child | None]]:
+    """Pair the entries of two directories; none for one and the same."""
+    return iter(()) if old_id == new_id else _side_by_side(read_children(old_id), read_children(new_id))
 
 
 def _side_by_side(

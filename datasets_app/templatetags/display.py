@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django import template
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from django.http import QueryDict
+
+    from datasets_app.models import Dataset
+    from datasets_app.services.browsing import Entry
 
 register = template.Library()
 
@@ -137,10 +143,26 @@ def duration(span: float | dt.timedelta | None) -> str:
 @register.simple_tag
 def icon(name: str, extra_class: str = "") -> SafeString:
     """Draw a symbol of static/icons.svg. It is decoration: say in words what a button does."""
+    return _draw(sprite_url(), name, extra_class)
+
+
+@lru_cache(maxsize=1)
+def sprite_url() -> str:
+    """Return the address of the icons: a listing draws hundreds of them."""
+    return static("icons.svg")
+
+
+@receiver(setting_changed)
+def _forget_sprite(**_kwargs: object) -> None:
+    sprite_url.cache_clear()
+
+
+@lru_cache(maxsize=256)
+def _draw(sprite: str, name: str, extra_class: str) -> SafeString:
     return format_html(
         '<svg class="icon{}" aria-hidden="true"><use href="{}#{}"></use></svg>',
         f" {extra_class}" if extra_class else "",
-        static("icons.svg"),
+        sprite,
         name,
     )
 
@@ -148,10 +170,21 @@ def icon(name: str, extra_class: str = "") -> SafeString:
 @register.simple_tag
 def copy(text: str, what: str = "") -> SafeString:
     """Draw a button that copies `text`; `what` names it for screen readers: "digest"."""
+    return _copy_button("data-copy", text, what)
+
+
+@register.simple_tag
+def copy_from(element: str, what: str = "") -> SafeString:
+    """Draw a button that copies the text of the element with this id, for texts too long to be in the page twice."""
+    return _copy_button("data-copy-from", element, what)
+
+
+def _copy_button(attribute: str, value: str, what: str) -> SafeString:
     label = f"Copy {what}".strip()
     return format_html(
-        '<button type="button" class="copy js-only" data-copy="{}" aria-label="{}" title="{}">{}{}</button>',
-        text,
+        '<button type="button" class="copy js-only" {}="{}" aria-label="{}" title="{}">{}{}</button>',
+        attribute,
+        value,
         label,
         label,
         icon("copy", "todo"),
@@ -199,3 +232,9 @@ def sort_header(context: template.Context, field: str, label: str, css: str = ""
         label,
         icon("arrow-down" if (descends if is_current else first) else "arrow-up"),
     )
+
+
+@register.filter
+def job_path(entry: Entry, dataset: Dataset) -> str:
+    """Return where a job that mounts `dataset` under its own name finds this entry of a listing."""
+    return f"/input/{dataset.name}/{entry.path}{'/' if entry.is_directory else ''}"

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from datasets_app.models import Directory
-from datasets_app.services.browsing import count_entries, find_node, list_directory
+from datasets_app.services.browsing import find_node, list_directory
 from datasets_app.services.previewing import HEAD_BYTES, preview_file
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from datasets_app.models import Version
 
-PAGE_ROWS = 200
+PAGE_ROWS = 100
+# Characters from which lines are wrapped rather than scrolled.
+LONG_LINE = 300
 
 
 def _crumbs(path: str) -> list[tuple[str, str]]:
@@ -29,8 +31,8 @@ def _crumbs(path: str) -> list[tuple[str, str]]:
     return [(name, "/".join(parts[: depth + 1])) for depth, name in enumerate(parts)]
 
 
-def _frame(version: Version, path: str) -> dict[str, object]:
-    """Return what both pages show around the content."""
+def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -> dict[str, object]:
+    """Return what pages show around a file or a directory."""
     path = path.strip("/")
     team, name = version.dataset.team, version.dataset.name
     api = f"{reverse('api:api-root')}teams/{quote(team.name)}/datasets/{quote(name)}/versions/{version.number}"
@@ -39,8 +41,12 @@ def _frame(version: Version, path: str) -> dict[str, object]:
         "dataset": version.dataset,
         "version": version,
         "path": path,
+        "path_in_url": quote(path),
         "crumbs": _crumbs(path),
-        "job_path": f"/input/{name}/{path}",
+        "job_path": f"/input/{name}/{path}{'/' if is_directory and path else ''}",
+        # What every row's links begin with: reversing an address for each of them would take most of the page's time.
+        "tree_url": reverse("version_tree", args=(team.name, name, version.number)),
+        "files_url": reverse("file_detail", args=(team.name, name, version.number, "-")).removesuffix("-"),
         "bytes_url": f"{api}/files/{quote(path)}",
         "api_url": api,
     }
@@ -58,12 +64,14 @@ def version_tree(request: SignedInRequest, team: str, name: str, number: int, pa
         return redirect("file_detail", team=team, name=name, number=number, path=path.strip("/"))
     cursor = request.GET.get("cursor")
     page = list_directory(request.user, version=version, path=path, cursor=cursor, limit=PAGE_ROWS)
-    context = _frame(version, path) | {"page": page, "cursor": cursor, "rows": PAGE_ROWS}
+    context = tree_frame(version, path) | {
+        "page": page,
+        "cursor": cursor,
+        "rows": PAGE_ROWS,
+    }
     if is_part(request):
         return render(request, "tree/version_tree.html#rows", context)
-    directories, files = count_entries(node)
-    context |= {"directory": node, "directory_count": directories, "direct_files": files}
-    return render(request, "tree/version_tree.html", context)
+    return render(request, "tree/version_tree.html", context | {"directory": node})
 
 
 @require_safe
@@ -74,9 +82,11 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int, pat
     node = find_node(request.user, version=version, path=path)
     if isinstance(node, Directory):
         return redirect("version_tree", team=team, name=name, number=number, path=path.strip("/"))
-    context = _frame(version, path) | {
+    preview = preview_file(node)
+    context = tree_frame(version, path, is_directory=False) | {
         "file": node,
-        "preview": preview_file(node),
+        "preview": preview,
+        "has_long_lines": any(len(line) > LONG_LINE for line in preview.text.splitlines()),
         "head_bytes": HEAD_BYTES,
         "is_cut": node.blob.size > HEAD_BYTES,
     }

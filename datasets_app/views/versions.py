@@ -12,12 +12,17 @@ from django.views.decorators.http import require_POST, require_safe
 from datasets_app.errors import Conflict
 from datasets_app.models import Version
 from datasets_app.permissions import may
+from datasets_app.services.browsing import list_directory
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.versions import abandon_version, find_version, seal_version
 from datasets_app.views.request import SignedInRequest, signed_in
+from datasets_app.views.tree import PAGE_ROWS, tree_frame
 
 if TYPE_CHECKING:
     from datasets_app.errors import AppError
+
+# Of the root directory; the rest is a click away.
+SHOWN_ROWS = 50
 
 
 def _show(
@@ -33,6 +38,9 @@ def _show(
         "may_run": may(request.user, "job.create", version),
         "refusal": refusal,
     }
+    if version.status == Version.Status.AVAILABLE:
+        page = list_directory(request.user, version=version, limit=SHOWN_ROWS)
+        context |= tree_frame(version) | {"page": page, "rows": PAGE_ROWS}
     return render(request, f"versions/version_detail.html{part}", context, status=refusal.status if refusal else 200)
 
 

@@ -1,4 +1,4 @@
-// Copy buttons: <button data-copy="text">. Made by {% copy text %}.
+// Copy buttons: <button data-copy="text"> made by {% copy text %}, data-copy-from="id of an element" by {% copy_from id %}.
 
 import { toast } from "./toast.js";
 
@@ -20,7 +20,7 @@ async function writeClipboard(text) {
 
 async function copyFrom(button) {
   try {
-    await writeClipboard(button.dataset.copy);
+    await writeClipboard(button.dataset.copy ?? document.getElementById(button.dataset.copyFrom).textContent);
   } catch {
     toast("The browser refused to copy. Select the text and copy it by hand.", "bad");
     return;
@@ -36,7 +36,7 @@ async function copyFrom(button) {
 
 export function setUpCopy() {
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-copy]");
+    const button = event.target.closest("[data-copy], [data-copy-from]");
     if (!button) return;
     event.preventDefault();
     copyFrom(button);
