@@ -51,28 +51,47 @@ class WalkedFile(NamedTuple):
 
 def walk_files(root: Directory, *, prefix: str = "") -> Iterator[WalkedFile]:
     """Every file below `root`, in tree order, with paths relative to it (after `prefix`, such as "a/b/")."""
-    yield from _walk(root.pk, prefix.replace("/", KEY_SEPARATOR))
+    # A stack of our own: a legal path has more folders than Python allows calls.
+    stack = [_steps(root.pk, prefix.replace("/", KEY_SEPARATOR))]
+    while stack:
+        step = next(stack[-1], None)
+        if step is None:
+            stack.pop()
+        elif isinstance(step, _Run):
+            yield from _fetch(step)
+        else:
+            stack.append(_steps(*step))
 
 
-def _walk(directory_id: int, prefix: str) -> Iterator[WalkedFile]:
+class _Run(NamedTuple):
+    """The entries `first` to `last` of one directory, which have few enough files below them to hold."""
+
+    directory_id: int
+    prefix: str
+    first: str
+    last: str
+
+
+def _steps(directory_id: int, prefix: str) -> Iterator[_Run | tuple[int, str]]:
+    """Cut a directory into runs, and subdirectories (id, prefix) that are too large for one."""
     first, last, waiting = "", "", 0
     for child in read_children(directory_id):
         files = 1 if child.file_count is None else child.file_count
         if waiting and waiting + files > RUN_FILES:
-            yield from _run(directory_id, prefix, first, last)
+            yield _Run(directory_id, prefix, first, last)
             waiting = 0
         if files > RUN_FILES:
-            yield from _walk(child.ref, prefix + child.name + KEY_SEPARATOR)
+            yield child.ref, prefix + child.name + KEY_SEPARATOR
             continue
         first = child.name if waiting == 0 else first
         last = child.name
         waiting += files
     if waiting:
-        yield from _run(directory_id, prefix, first, last)
+        yield _Run(directory_id, prefix, first, last)
 
 
-def _run(directory_id: int, prefix: str, first: str, last: str) -> Iterator[WalkedFile]:
-    """Every file below the entries `first` to `last` of one directory, which are few enough to hold."""
+def _fetch(run: _Run) -> Iterator[WalkedFile]:
+    directory_id, prefix, first, last = run
     with connection.cursor() as cursor:
         cursor.execute(_DIRECT, [prefix, directory_id, first, last])
         rows = cursor.fetchall()
