@@ -3,11 +3,13 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from datasets_app.views.account import admin_sign_in
 from datasets_app.views.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),
+    path("admin/login/", admin_sign_in),
     path("admin/", admin.site.urls),
     path("", include("datasets_app.urls")),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -12,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from datasets_app.errors import AppError
+from datasets_app.errors import AppError, Forbidden
 from datasets_app.forms import PasswordForm, SetupForm, SignInForm, TokenForm, show_errors
 from datasets_app.models import User
 from datasets_app.services.accounts import change_password, create_first_account, is_set_up
@@ -66,6 +67,14 @@ def sign_in(request: HttpRequest) -> HttpResponse:
             login(request, user, backend=BACKEND)
             return redirect(target)
     return render(request, "account/sign_in.html", {"form": form, "next": target}, status=status)
+
+
+@require_safe
+def admin_sign_in(request: HttpRequest) -> HttpResponse:
+    """Stand in for the administration's own sign-in form, which would not slow down guessing."""
+    if request.user.is_authenticated:
+        raise Forbidden("The administration is for those who run this installation.")
+    return redirect_to_login(next_page(request))
 
 
 @require_POST
