@@ -25,6 +25,16 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class RoutineFilter(logging.Filter):
+    """Leave out that the reaper ran and was well, several times a minute."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        data = getattr(record, "data", None)
+        routine = isinstance(data, dict) and str(data.get("name", "")).startswith("datasets_app.reap")
+        return record.levelno > logging.INFO or not routine
+
+
 def _details(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD and not key.startswith("_")}
 
@@ -69,10 +79,10 @@ def logging_configuration(*, level: str, style: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request_id": {"()": RequestIdFilter}},
+        "filters": {"request_id": {"()": RequestIdFilter}, "routine": {"()": RoutineFilter}},
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "lines", "filters": ["request_id"]},
+            "stderr": {"class": "logging.StreamHandler", "formatter": "lines", "filters": ["request_id", "routine"]},
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
@@ -82,6 +92,9 @@ def logging_configuration(*, level: str, style: str) -> dict[str, Any]:
             # Statements and template look-ups are noise even when our own DEBUG records are wanted.
             "django.db.backends": {"level": "INFO"},
             "django.template": {"level": "INFO"},
+            "celery.beat": {"level": "WARNING"},
+            # It warns that the broker on disk has no host name.
+            "kombu.connection": {"level": "ERROR"},
             "botocore": {"level": "WARNING"},
             "urllib3": {"level": "WARNING"},
         },

@@ -168,7 +168,9 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
             # fsync for each transaction that writes; writes are batched, so there are few.
             "init_command": (
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-8192;"
-                "PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=67108864"
+                "PRAGMA mmap_size=134217728; PRAGMA journal_size_limit=67108864;"
+                # Without it, REPLACE would delete sealed rows past the triggers that guard them.
+                "PRAGMA recursive_triggers=ON"
             ),
         },
         # A file, because tests with threads and child processes need the locks of a real one.
@@ -185,6 +187,8 @@ _PACKS_BACKEND = env.text("PACKS_BACKEND", pattern=r"\w+(\.\w+)+", expected="the
 _PACKS_OPTIONS = env.options("PACKS_OPTIONS")
 if _PACKS_BACKEND:
     STORAGES["packs"] = {"BACKEND": _PACKS_BACKEND, "OPTIONS": _PACKS_OPTIONS}
+# The plain names would be cached beyond the next release, and double the time of compressing.
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STATICFILES_FINDERS = [
     "flexai_site.static_files.SourceFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",

@@ -1,5 +1,6 @@
 """Static files: hashed names, compressed beside the plain ones, collected only when something changed."""
 
+import fcntl
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +24,6 @@ VENDORED: Final = frozenset(
 # Of django-htmx, neither extensions nor the next major version, whose imports can't be followed; of ninja, no second
 # viewer of the API's description.
 IGNORED: Final = ["ext", "htmx-4*", "htmax-*", "redoc*", "*.map"]
-_STAMP: Final = ".collected"
 
 
 _CSS_PATTERNS: Final = dict(CompressedManifestStaticFilesStorage.patterns)["*.css"]
@@ -64,14 +64,22 @@ class StaticStorage(CompressedManifestStaticFilesStorage):
 
 
 def collect_static_files() -> bool:
-    """Bring STATIC_ROOT up to date; tell whether there was something to do."""
-    stamp = Path(settings.STATIC_ROOT) / _STAMP
-    current = _fingerprint()
-    if stamp.is_file() and stamp.read_text() == current:
-        return False
-    call_command("collectstatic", interactive=False, verbosity=0, clear=True, ignore_patterns=IGNORED)
-    stamp.write_text(current)
-    return True
+    """Bring STATIC_ROOT up to date; tell whether there was something to do.
+
+    Files of older releases stay, because pages that were rendered before still name them.
+    """
+    root = Path(settings.STATIC_ROOT)
+    root.mkdir(parents=True, exist_ok=True)
+    stamp = root / ".collected"
+    # Two servers may start from one checkout.
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        current = _fingerprint()
+        if stamp.is_file() and stamp.read_text() == current:
+            return False
+        call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=IGNORED)
+        stamp.write_text(current)
+        return True
 
 
 def _fingerprint() -> str:

@@ -197,19 +197,24 @@ class LiveApplication:
         psutil.wait_procs(doomed, timeout=STOP_SECONDS)
 
 
+def application_environment(folder: Path, port: int) -> dict[str, str]:
+    """Return the environment of an installation of its own: nothing of the test run's reaches it."""
+    ours = ("DJANGO_", "FLEXAI_", "PYTEST_")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(ours) and name != "DATABASE_URL"},
+        "DATA_DIR": str(folder),
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "LOG_FORMAT": "text",
+    }
+
+
 @contextmanager
 def serve_application(folder: Path, **variables: str) -> Iterator[LiveApplication]:
     """Run `manage.py serve` with its data in the folder; `variables` are further settings."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "FLEXAI_", "PYTEST_"))},
-        "DATA_DIR": str(folder),
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "LOG_FORMAT": "text",
-        **variables,
-    }
+    environment = application_environment(folder, port) | variables
     application = LiveApplication(folder=folder, port=port, environment=environment)
     application.start()
     try:

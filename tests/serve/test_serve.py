@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers import ROOT, answers, free_port, serve_application, wait_until
+from tests.servers import ROOT, answers, application_environment, free_port, serve_application, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -21,7 +21,7 @@ def run_to_failure(folder: Path, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, "manage.py", "serve"],
         cwd=ROOT,
-        env={**os.environ, "DATA_DIR": str(folder), "PORT": str(free_port()), **variables},
+        env=application_environment(folder, free_port()) | variables,
         capture_output=True,
         text=True,
         timeout=60,
