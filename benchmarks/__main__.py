@@ -1,0 +1,59 @@
+"""`python -m benchmarks` (`make bench`): measure, print a report in Markdown, keep it in benchmarks/results/."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.folders import Shape
+from benchmarks.report import Goal, describe_machine, goal_table
+from benchmarks.rows import measure_rows, rows_goals, rows_report
+from benchmarks.transfers import LARGE, SMALL, measure_transfers, transfer_goals, transfer_report
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE / ".cache"
+RESULTS = HERE / "results"
+
+
+def main() -> None:
+    """Run what was asked for; the exit code is 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="one run on a fifth of the data: for trends, not for goals"
+    )
+    parser.add_argument("--runs", type=int, help="runs of each transfer, of which the median counts (default 3)")
+    parser.add_argument("--only", choices=["transfers", "rows"], help="measure one half only")
+    chosen = parser.parse_args()
+    runs = chosen.runs or (1 if chosen.quick else 3)
+    part = 5 if chosen.quick else 1
+    CACHE.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))
+    lines = [f"Measured on {describe_machine()} Medians of {runs}; client and server on the same machine.", ""]
+    goals: list[Goal] = []
+    try:
+        if chosen.only != "rows":
+            shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
+            results = measure_transfers(CACHE, scratch, runs=runs, shapes=shapes)
+            lines += transfer_report(results)
+            goals += transfer_goals(results)
+        if chosen.only != "transfers":
+            layers = measure_rows(scratch, files=1_000_000 // part)
+            lines += rows_report(layers)
+            goals += rows_goals(layers)
+    finally:
+        # At the very end: on some disks, writing is slow for a while after so much was deleted.
+        shutil.rmtree(scratch, ignore_errors=True)
+    lines += ["### Goals", "", *goal_table(goals)]
+    text = "\n".join(lines)
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.md").write_text(text)
+    sys.exit(0 if chosen.quick or all(goal.met for goal in goals) else 1)
+
+
+if __name__ == "__main__":
+    main()
