@@ -26,6 +26,9 @@ class Spool:
         """Write `rows` on top of the stack."""
         data = marshal.dumps(rows)
         if self._file is None:
+            if self._folder is not None:
+                # A worker that never took an upload has no staging folder yet.
+                self._folder.mkdir(parents=True, exist_ok=True)
             # It lives as long as the spool, whose exit closes it.
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
         self._file.seek(self._end)
