@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from typing import Any, cast
 
 from django import forms
 
 from datasets_app.errors import AppError
-from datasets_app.models import NAME_RULE, Role
+from datasets_app.models import NAME_RULE, Job, Role
 
 
 def show_errors(form: forms.Form, error: AppError) -> None:
@@ -182,3 +184,79 @@ class InvitationForm(forms.Form):
         max_length=200,
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "Ada, from the vision group"}),
     )
+
+
+_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_TIMES = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+class SizeField(forms.CharField):
+    """Bytes, written `512M` or `16 GiB` (binary units); empty is None."""
+
+    def clean(self, value: str | None) -> int | None:
+        """Return the number of bytes."""
+        text = super().clean(value).strip().lower()
+        if not text:
+            return None
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text)
+        if match is None:
+            raise forms.ValidationError("Write a size such as 512 MiB or 16 GiB.")
+        return int(float(match[1]) * _SIZES[match[2]])
+
+
+class DurationField(forms.CharField):
+    """Seconds, written `90 s`, `30 min`, `1h 30m` or `2 d`; empty is None."""
+
+    def clean(self, value: str | None) -> int | None:
+        """Return the number of seconds."""
+        text = super().clean(value).strip().lower()
+        if not text:
+            return None
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(min|sec|[smhd]?)\s*", text)
+        if not parts or re.fullmatch(r"(?:\d+(?:\.\d+)?\s*(?:min|sec|[smhd]?)\s*)+", text) is None:
+            raise forms.ValidationError("Write a time such as 90 s, 30 min or 12 h.")
+        return int(sum(float(number) * _TIMES[unit] for number, unit in parts))
+
+
+class JobForm(forms.Form):
+    """A job without its datasets and environment, which are lists of rows."""
+
+    # Its buttons submit it half-filled, to add a row.
+    use_required_attribute = False
+
+    name = forms.CharField(
+        max_length=200,
+        strip=True,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+        help_text=f"Unique in the team: {NAME_RULE}.",
+    )
+    kind = forms.ChoiceField(choices=Job.Kind.choices)
+    command = forms.CharField(
+        strip=True,
+        widget=forms.Textarea(
+            attrs={"rows": 3, "spellcheck": "false", "autocapitalize": "none", "class": "mono", "autocomplete": "off"}
+        ),
+        help_text="A program and its arguments, quoted as in a shell. For pipes and variables write bash -c '...'.",
+    )
+    memory_bytes = SizeField(
+        label="Memory", required=False, widget=forms.TextInput(attrs={"placeholder": "no limit, or 16 GiB"})
+    )
+    time_limit_seconds = DurationField(
+        label="Run time", required=False, widget=forms.TextInput(attrs={"placeholder": "no limit, or 12 h"})
+    )
+    cpu_seconds = DurationField(
+        label="CPU time", required=False, widget=forms.TextInput(attrs={"placeholder": "no limit, or 24 h"})
+    )
+    max_processes = forms.IntegerField(
+        label="Processes and threads", required=False, widget=forms.TextInput(attrs={"inputmode": "numeric"})
+    )
+    allow_network = forms.BooleanField(label="Allow network access", required=False)
+
+    def clean_command(self) -> list[str]:
+        """Split as a shell would, without running one."""
+        try:
+            words = shlex.split(self.cleaned_data["command"])
+        except ValueError as error:
+            message = f"This can't be split into words: {str(error)[:1].lower()}{str(error)[1:]}."
+            raise forms.ValidationError(message) from error
+        return words

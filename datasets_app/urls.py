@@ -4,12 +4,14 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
-from datasets_app.views import account, datasets, teams, tree, uploads, versions
+from datasets_app.views import account, datasets, job_new, jobs, teams, tree, uploads, versions
 
 TEAM = "teams/<str:team>/"
 DATASETS = "teams/<str:team>/datasets/"
 DATASET = f"{DATASETS}<str:name>/"
 VERSION = f"{DATASET}versions/<int:number>/"
+JOBS = "teams/<str:team>/jobs/"
+JOB = f"{JOBS}<str:name>/"
 
 account_pages = [
     path("", teams.home, name="home"),
@@ -48,12 +50,22 @@ dataset_pages = [
     path(f"{VERSION}files/<path:path>", tree.file_detail, name="file_detail"),
 ]
 
+job_pages = [
+    path(JOBS, jobs.job_list, name="job_list"),
+    path(f"{JOBS}new/", job_new.job_new, name="job_new"),
+    path(JOB, jobs.job_detail, name="job_detail"),
+    path(f"{JOB}stop/", jobs.job_stop, name="job_stop"),
+    path(f"{JOB}outputs/", jobs.job_outputs, {"path": ""}, name="job_outputs"),
+    path(f"{JOB}outputs/<path:path>", jobs.job_outputs, name="job_outputs"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("datasets_app.tus")),
     path("api/v1/", api.urls),
     *account_pages,
     *team_pages,
     *dataset_pages,
+    *job_pages,
     # After everything else under api/, also the tus endpoint.
     path("api/<path:rest>", no_such_address),
 ]

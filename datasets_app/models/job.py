@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
 
 from django.db import models
@@ -85,6 +86,16 @@ class Job(Leased):
     def __str__(self) -> str:
         """Return the name."""
         return self.name
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long it has been running, or ran; None if it never began."""
+        return (self.finished_at or timezone.now()) - self.started_at if self.started_at is not None else None
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether a worker is laying out its datasets, before the command begins."""
+        return self.status == self.Status.RUNNING and "pid" not in self.runner_state
 
     @property
     def is_active(self) -> bool:

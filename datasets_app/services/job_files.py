@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datasets_app.models import Job, User
 
 LOG_BYTES: Final = 256 * 1024
+SHOWN_LOG_BYTES: Final = 64 * 1024
 MOST_OUTPUTS: Final = 10_000
 _UTF8_CONTINUES: Final = 0b1000_0000
 _UTF8_MASK: Final = 0b1100_0000
@@ -64,6 +65,16 @@ class OutputList(NamedTuple):
     is_cut: bool
 
 
+class JobFiles(NamedTuple):
+    """What a job's page shows: the end of the log (after `skipped` bytes), where it goes on, and the top outputs."""
+
+    log: str
+    skipped: int
+    next_offset: int
+    is_final: bool
+    outputs: OutputList
+
+
 def job_folder(job: Job) -> Path:
     """Where all files of the job are."""
     return Path(settings.JOBS_DIR) / str(job.pk)
@@ -97,6 +108,19 @@ def read_log(actor: User, *, job: Job, offset: int = 0, limit: int = LOG_BYTES) 
     return LogPart(data, offset + len(data), ended and at_end)
 
 
+def describe_job(actor: User, *, job: Job, with_log: bool = True) -> JobFiles:
+    """Return what the job's page shows; without the log for the parts of the page that don't have it."""
+    outputs = list_outputs(actor, job=job)
+    if not with_log:
+        return JobFiles("", 0, 0, is_final=False, outputs=outputs)
+    path = log_path(job)
+    skipped = max(0, path.stat().st_size - SHOWN_LOG_BYTES) if path.exists() else 0
+    part = read_log(actor, job=job, offset=skipped, limit=SHOWN_LOG_BYTES)
+    # Begin with a whole line.
+    cut = part.data.find(b"\n") + 1 if skipped else 0
+    return JobFiles(part.data[cut:].decode(errors="replace"), skipped + cut, part.next_offset, part.is_final, outputs)
+
+
 def list_outputs(actor: User, *, job: Job, path: str = "") -> OutputList:
     """List a directory of the output, directories first. NotFound when it is not one, or is behind a link."""
     require(actor, "job.view", job)
@@ -112,6 +136,14 @@ def list_outputs(actor: User, *, job: Job, path: str = "") -> OutputList:
         raise _not_found(job, path) from error
     found.sort(key=lambda output: (output.kind != "directory", output.name))
     return OutputList(found[:MOST_OUTPUTS], is_cut=len(found) > MOST_OUTPUTS)
+
+
+def find_output(actor: User, *, job: Job, path: str) -> OutputFile | OutputList:
+    """Open the file, or list the directory, that is at `path` of the output. NotFound for anything else."""
+    try:
+        return list_outputs(actor, job=job, path=path)
+    except NotFound:
+        return open_output(actor, job=job, path=path)
 
 
 def open_output(actor: User, *, job: Job, path: str) -> OutputFile:

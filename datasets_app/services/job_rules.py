@@ -15,6 +15,8 @@ MOST_VARIABLES: Final = 200
 # Linux takes at most 128 KiB in one argument or variable, so this much is surely taken in all of them together.
 MOST_BYTES: Final = 96 * 1024
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET: Final = re.compile("TOKEN|SECRET|PASSW|CREDENTIAL|KEY", re.IGNORECASE)
+HIDDEN: Final = "\N{BULLET}" * 8
 _RESERVED: Final = "FLEXAI_"
 _MIB: Final = 1024 * 1024
 _LEAST: Final = {"memory_bytes": 16 * _MIB, "cpu_seconds": 1, "max_processes": 1, "time_limit_seconds": 1}
@@ -43,6 +45,8 @@ def check_job(  # noqa: PLR0913 - one argument for each field of the form
     found: list[ErrorItem] = []
     if re.fullmatch(NAME_PATTERN, name) is None:
         found.append({"field": "name", "detail": f"A name has {NAME_RULE}."})
+    elif name.lower() == "new":
+        found.append({"field": "name", "detail": "A job can't be called new: the form for new jobs has that address."})
     if kind not in Job.Kind.values:
         found.append({"field": "kind", "detail": f"A kind is one of {', '.join(Job.Kind.values)}."})
     found += _check_command(command)
@@ -51,6 +55,11 @@ def check_job(  # noqa: PLR0913 - one argument for each field of the form
     found += _check_mounts(mounts)
     if found:
         raise Invalid(" ".join(item["detail"] for item in found), errors=found)
+
+
+def shown_env(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment as it may be shown: what a variable's name says to be secret is not."""
+    return {name: HIDDEN if _SECRET.search(name) else value for name, value in env.items()}
 
 
 def _check_command(command: Sequence[str]) -> Iterator[ErrorItem]:

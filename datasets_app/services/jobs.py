@@ -55,7 +55,9 @@ def create_job(  # noqa: PLR0913 - one argument for each field of the form
     owner = get_team(actor, team=team)
     require(actor, "job.create", owner)
     env = dict(env or {})
-    check_job(name=name, kind=kind, command=command, env=env, limits=limits, mounts=[_mount_name(a) for a in datasets])
+    check_job(
+        name=name, kind=kind, command=command, env=env, limits=limits, mounts=[mount_name_of(a) for a in datasets]
+    )
     _check_runner(runner)
     versions = [_find_version(actor, owner, attachment, index) for index, attachment in enumerate(datasets)]
     try:
@@ -134,7 +136,8 @@ def _with_datasets(rows: QuerySet[Job]) -> QuerySet[Job]:
     return rows.select_related("team", "created_by").prefetch_related("datasets__version__dataset")
 
 
-def _mount_name(attachment: Attachment) -> str:
+def mount_name_of(attachment: Attachment) -> str:
+    """Return the name under /input."""
     return attachment.mount_name or attachment.dataset
 
 
@@ -182,7 +185,7 @@ def _pin(job: Job, attachments: Sequence[Attachment], versions: Sequence[Version
             dataset_name=version.dataset.name,
             version_number=version.number,
             digest=version.digest,
-            mount_name=_mount_name(attachment),
+            mount_name=mount_name_of(attachment),
         )
         for attachment, version in zip(attachments, versions, strict=True)
     )

@@ -1,0 +1,87 @@
+"""A job while it is being put together: datasets to choose from, and what each choice would mount."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from datasets_app.errors import AppError
+from datasets_app.permissions import require
+from datasets_app.services.browsing import list_versions
+from datasets_app.services.datasets import DatasetSummary, get_dataset, list_datasets
+from datasets_app.services.jobs import Attachment, mount_name_of
+from datasets_app.services.running import find_runner
+from datasets_app.services.teams import get_team
+
+if TYPE_CHECKING:
+    from datasets_app.models import Team, User, Version
+
+CHOICES = 8
+VERSIONS = 100
+
+
+class Mounted(NamedTuple):
+    """One chosen dataset: the versions to choose from (newest first), the one to be pinned, and any problem."""
+
+    attachment: Attachment
+    versions: list[Version]
+    version: Version | None
+    mount_name: str
+    problem: str
+
+
+class Draft(NamedTuple):
+    """What a form about a job shows: `choices` answers the search, `problem` says why no job can run here."""
+
+    team: Team
+    mounted: list[Mounted]
+    choices: list[DatasetSummary]
+    problem: str
+
+
+def draft_job(actor: User, *, team: str, attachments: Sequence[Attachment], search: str = "") -> Draft:
+    """Look up what the form shows. Problems of single datasets are told beside them, not raised.
+
+    Raises NotFound for strangers, Forbidden for those who may not submit jobs.
+    """
+    row = get_team(actor, team=team)
+    require(actor, "job.create", row)
+    mounted: list[Mounted] = []
+    for attachment in attachments:
+        taken = {other.mount_name for other in mounted}
+        mounted.append(_look_up(actor, row, attachment, taken))
+    choices = list_datasets(actor, team=team, search=search, limit=CHOICES).items
+    return Draft(row, mounted, choices, find_runner("local").check() or "")
+
+
+def free_mount_name(dataset: str, attachments: Sequence[Attachment]) -> str:
+    """Return a mount name for one more dataset: "" (its own name) unless taken, else its name and a number."""
+    taken = {mount_name_of(attachment) for attachment in attachments}
+    if dataset not in taken:
+        return ""
+    number = 2
+    # A name has at most 63 characters.
+    while f"{dataset[:58]}-{number}" in taken:
+        number += 1
+    return f"{dataset[:58]}-{number}"
+
+
+def _look_up(actor: User, team: Team, attachment: Attachment, taken: set[str]) -> Mounted:
+    name = mount_name_of(attachment)
+    try:
+        dataset = get_dataset(actor, team=team.name, name=attachment.dataset)
+    except AppError as error:
+        return Mounted(attachment, [], None, name, error.detail)
+    versions = list_versions(actor, dataset=dataset, available=True, limit=VERSIONS).items
+    wanted = attachment.version
+    found = next((version for version in versions if wanted in {None, version.number}), None)
+    problem = ""
+    if dataset.archived_at is not None:
+        problem = f"{dataset.name} is archived."
+    elif not versions:
+        problem = f"{dataset.name} has no available version yet."
+    elif found is None:
+        problem = f"There is no available version {dataset.name}@{wanted}."
+    elif name in taken:
+        problem = f"/input/{name} is there twice. Give one of them another mount name."
+    return Mounted(attachment, versions, found, name, problem)
