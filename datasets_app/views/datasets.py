@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from datasets_app.errors import AppError
 from datasets_app.forms import DatasetEditForm, DatasetForm, show_errors
 from datasets_app.models import Version
-from datasets_app.permissions import may
+from datasets_app.permissions import may, require
 from datasets_app.services.browsing import list_versions
 from datasets_app.services.datasets import (
     STATUSES,
@@ -59,7 +59,9 @@ def dataset_list(request: SignedInRequest, team: str) -> HttpResponse:
 @signed_in
 def dataset_new(request: SignedInRequest, team: str) -> HttpResponse:
     """Make a dataset and lead to the page that fills it."""
-    form = DatasetForm(request.POST or None)
+    row = get_team(request.user, team=team)
+    require(request.user, "dataset.create", row)
+    form = DatasetForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         try:
             dataset = create_dataset(request.user, team=team, **form.cleaned_data)
@@ -67,7 +69,7 @@ def dataset_new(request: SignedInRequest, team: str) -> HttpResponse:
             show_errors(form, error)
         else:
             return redirect("version_upload_new", team=team, name=dataset.name)
-    context = {"team": get_team(request.user, team=team), "form": form}
+    context = {"team": row, "form": form}
     return render(request, "datasets/dataset_new.html", context, status=422 if form.errors else 200)
 
 
@@ -98,8 +100,9 @@ def dataset_detail(request: SignedInRequest, team: str, name: str) -> HttpRespon
 def dataset_edit(request: SignedInRequest, team: str, name: str) -> HttpResponse:
     """Change the description and the tags."""
     dataset = get_dataset(request.user, team=team, name=name)
+    require(request.user, "dataset.edit", dataset)
     now = {"description": dataset.description, "tags": ", ".join(dataset.tags.values_list("name", flat=True))}
-    form = DatasetEditForm(request.POST or None, initial=now)
+    form = DatasetEditForm(request.POST if request.method == "POST" else None, initial=now)
     if request.method == "POST" and form.is_valid():
         try:
             update_dataset(request.user, team=team, name=name, **form.cleaned_data)
