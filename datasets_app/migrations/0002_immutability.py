@@ -1,6 +1,7 @@
 """Make the database itself refuse changes of sealed rows, and sort names as bytes.
 
-SQLite already compares text as bytes; PostgreSQL does so with the collation "C".
+SQLite already compares text as bytes; PostgreSQL does so with the collation "C". SQLite's REPLACE asks these rules only
+with `PRAGMA recursive_triggers`, which the settings switch on.
 Each rule is (table, event, condition under which it is refused, message). In a condition OLD and NEW are rows.
 """
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 P = "datasets_app_"
 NO_PURGE = f"NOT EXISTS (SELECT 1 FROM {P}door WHERE name = 'purge')"
 NO_COMPACTION = f"NOT EXISTS (SELECT 1 FROM {P}door WHERE name = 'compaction')"
+NO_STORED_PACK = f"NOT EXISTS (SELECT 1 FROM {P}pack WHERE id = NEW.pack_id AND stored)"
+NO_CLOSED_ROOT = (
+    f"NEW.status = 'available' AND NOT EXISTS (SELECT 1 FROM {P}directory WHERE id = NEW.root_id AND closed)"
+)
 ACTIVE_JOB = "status IN ('pending', 'running', 'stopping')"
 
 
@@ -44,28 +49,26 @@ RULES = [
         "a blob is moved by compaction only",
     ),
     ("blob", "DELETE", NO_PURGE, "a blob is removed by the purge only"),
-    (
-        "blob",
-        "INSERT",
-        f"NOT EXISTS (SELECT 1 FROM {P}pack WHERE id = NEW.pack_id AND stored)",
-        "a blob needs a stored pack",
-    ),
+    ("blob", "INSERT", NO_STORED_PACK, "a blob needs a stored pack"),
+    ("blob", "UPDATE", f"{changed('pack_id')} AND {NO_STORED_PACK}", "a blob needs a stored pack"),
     ("pack", "UPDATE", f"OLD.stored OR {changed('id', 'key', 'size')}", "a pack is immutable"),
     ("pack", "DELETE", NO_PURGE, "a pack is removed by the purge only"),
     (
         "version",
         "UPDATE",
-        "OLD.status = 'available' AND "
-        + changed("id", "dataset_id", "number", "status", "root_id", "manifest_key", "sealed_at", "created_at"),
+        (
+            "OLD.status = 'available' AND "
+            + changed("id", "dataset_id", "number", "status", "root_id", "manifest_key", "sealed_at", "created_at")
+        ),
         "an available version is immutable",
     ),
     (
         "version",
         "UPDATE",
-        "NEW.status = 'available' AND OLD.status <> 'available' AND "
-        f"NOT EXISTS (SELECT 1 FROM {P}directory WHERE id = NEW.root_id AND closed)",
+        f"OLD.status <> 'available' AND {NO_CLOSED_ROOT}",
         "a version needs a closed root directory to become available",
     ),
+    ("version", "INSERT", NO_CLOSED_ROOT, "a version needs a closed root directory to become available"),
     (
         "version",
         "DELETE",
@@ -75,8 +78,10 @@ RULES = [
     (
         "version",
         "DELETE",
-        f"EXISTS (SELECT 1 FROM {P}jobdataset d JOIN {P}job j ON j.id = d.job_id "
-        f"WHERE d.version_id = OLD.id AND j.{ACTIVE_JOB})",
+        (
+            f"EXISTS (SELECT 1 FROM {P}jobdataset d JOIN {P}job j ON j.id = d.job_id "
+            f"WHERE d.version_id = OLD.id AND j.{ACTIVE_JOB})"
+        ),
         "an active job uses this version",
     ),
     (
@@ -87,6 +92,7 @@ RULES = [
     ),
 ]
 
+SEALED_TABLES = ["directory", "subdirectory", "file", "blob", "pack", "version"]
 SEALED_PARENT = [("file", "directory_id"), ("subdirectory", "parent_id")]
 BYTE_ORDER = [
     ("file", "name", 255),
@@ -123,22 +129,38 @@ def postgresql_statements() -> list[str]:
         name = f"immutable_{number}_{table}"
         kept = "OLD" if event == "DELETE" else "NEW"
         statements += [
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF {condition or 'true'} THEN RAISE EXCEPTION 'immutable: {message.replace(chr(39), chr(39) * 2)}' "
-            f"USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN {kept}; END $$",
+            function(name, condition or "true", message, kept),
             f"CREATE TRIGGER {name} BEFORE {event} ON {P}{table} FOR EACH ROW EXECUTE FUNCTION {name}()",
         ]
     # One look for each statement, not for each row: a million rows come in a few hundred statements.
     for table, parent in SEALED_PARENT:
+        closed = f"EXISTS (SELECT 1 FROM added a JOIN {P}directory d ON d.id = a.{parent} WHERE d.closed)"
         statements += [
-            f"CREATE FUNCTION sealed_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF EXISTS (SELECT 1 FROM added a JOIN {P}directory d ON d.id = a.{parent} WHERE d.closed) THEN "
-            "RAISE EXCEPTION 'immutable: the directory is closed' USING ERRCODE = 'integrity_constraint_violation'; "
-            "END IF; RETURN NULL; END $$",
-            f"CREATE TRIGGER sealed_{table} AFTER INSERT ON {P}{table} REFERENCING NEW TABLE AS added "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION sealed_{table}()",
+            function(f"sealed_{table}", closed, "the directory is closed", "NULL"),
+            (
+                f"CREATE TRIGGER sealed_{table} AFTER INSERT ON {P}{table} REFERENCING NEW TABLE AS added "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION sealed_{table}()"
+            ),
+        ]
+    for table in SEALED_TABLES:
+        kept_rows = f"{NO_PURGE} AND EXISTS (SELECT 1 FROM {P}{table})"
+        statements += [
+            function(f"kept_{table}", kept_rows, "rows are removed by the purge only", "NULL"),
+            (
+                f"CREATE TRIGGER kept_{table} BEFORE TRUNCATE ON {P}{table} "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION kept_{table}()"
+            ),
         ]
     return statements
+
+
+def function(name: str, condition: str, message: str, kept: str) -> str:
+    quoted = message.replace(chr(39), chr(39) * 2)
+    return (
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF {condition} THEN RAISE EXCEPTION 'immutable: {quoted}' "
+        f"USING ERRCODE = 'integrity_constraint_violation'; END IF; RETURN {kept}; END $$"
+    )
 
 
 def create_rules(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def below(folder: str) -> Q:
-    """Select what lies below `folder`: one range of the index. (`startswith` doesn't ask the field how to store.)"""
+    """Select what lies below `folder`: one range of the index; `startswith` doesn't ask the field how to store."""
     return Q(path__gt=f"{folder}/", path__lt=f"{folder}\x02")
 
 

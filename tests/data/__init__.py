@@ -1,0 +1,1 @@
+"""The data layer: what the database itself guarantees."""
