@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.request import UnreadablePostError
 from django.urls import path, reverse
 from django.utils.http import http_date
 
@@ -36,6 +38,7 @@ CONTENT_TYPE = "application/offset+octet-stream"
 # A refused request's body is read up to here, so that clients which send first and listen later get the answer.
 DRAINED_BYTES = 64 * 2**20
 BLOCK_BYTES = 2**20
+MOST_DIGITS = 19
 
 
 def collection(request: HttpRequest) -> HttpResponse:
@@ -65,8 +68,11 @@ urlpatterns = [
 
 def _answer(request: HttpRequest, verbs: dict[str, Callable[[HttpRequest], HttpResponse]]) -> HttpResponse:
     """Run the verb that the client means; every answer says which tus version it speaks."""
-    # For clients behind proxies that let only GET and POST pass.
-    method = request.headers.get("X-HTTP-Method-Override", request.method or "").upper()
+    method = request.method or ""
+    if method == "POST":
+        # For clients behind proxies that let only GET and POST pass. A GET is no request to change anything:
+        # nobody has looked at its CSRF header.
+        method = request.headers.get("X-HTTP-Method-Override", method).upper()
     try:
         if method not in verbs:
             response = HttpResponse(status=405, headers={"Allow": ", ".join(verbs)})
@@ -74,6 +80,8 @@ def _answer(request: HttpRequest, verbs: dict[str, Callable[[HttpRequest], HttpR
             raise UnsupportedVersion(f"Send the header Tus-Resumable: {VERSION}; this server speaks no other version.")
         else:
             response = verbs[method](request)
+    except UnreadablePostError as error:
+        raise AppError("The connection broke. What has arrived is kept: ask for the offset and go on.") from error
     except AppError as error:
         # The API's middleware makes the answer, as for every address under /api/.
         _drain(request)
@@ -146,27 +154,25 @@ def _delete(_request: HttpRequest, actor: User, upload: Upload) -> HttpResponse:
 
 def _append(request: HttpRequest, actor: User, upload: Upload, offset: int) -> int:
     """Hand the body over as a stream; without Content-Length (chunked) the server says where it ends."""
-    length = request.META.get("CONTENT_LENGTH")
-    read: Callable[[int], bytes] = request.read if length else request.META["wsgi.input"].read
+    length = _number(request, "Content-Length") if request.META.get("CONTENT_LENGTH") else None
+    read: Callable[[int], bytes] = request.META["wsgi.input"].read if length is None else request.read
     return uploads.append(
         actor,
         upload=upload,
         offset=offset,
         read=read,
-        length=int(length) if length else None,
+        length=length,
         checksum=_checksum(request),
     )
 
 
 def _drain(request: HttpRequest) -> None:
     """Read what the client still sends, within reason."""
-    length = int(request.META.get("CONTENT_LENGTH") or 0)
-    if 0 < length <= DRAINED_BYTES:
-        try:
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if length.isdigit() and len(length) <= MOST_DIGITS and int(length) <= DRAINED_BYTES:
+        with suppress(OSError):
             while request.read(BLOCK_BYTES):
                 pass
-        except OSError:
-            return
 
 
 def _with_expiry(response: HttpResponse, upload: Upload) -> HttpResponse:
@@ -177,7 +183,8 @@ def _with_expiry(response: HttpResponse, upload: Upload) -> HttpResponse:
 
 def _number(request: HttpRequest, header: str) -> int:
     text = request.headers.get(header, "")
-    if not text.isascii() or not text.isdigit():
+    # No more digits than any size has: longer numbers are none that Python likes to read.
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
         raise AppError(f"The header {header} must be a number of bytes.")
     return int(text)
 

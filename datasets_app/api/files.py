@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from django.http import HttpResponse, StreamingHttpResponse
-from django.utils.http import content_disposition_header
+from django.utils.http import content_disposition_header, parse_etags
 from ninja import Path, Router
 
 from datasets_app.api.auth import ApiRequest
@@ -31,7 +31,9 @@ INLINE_TYPES = {
     "bmp": "image/bmp",
     "txt": "text/plain; charset=utf-8",
 }
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
+# The bytes of a path in a sealed version never change, but who may read them does.
+CACHE = "private, max-age=31536000, immutable"
 MOST_CHANGES = 10_000
 
 
@@ -89,7 +91,7 @@ class DiffAnswer(Answer):
 
 
 @router.get("/{number}/tree", response=Page[EntryAnswer], operation_id="list_root", summary="List the root directory")
-def list_root(  # noqa: PLR0913 - one argument for each part of the URL
+def list_root(  # noqa: PLR0913 - one argument for each part of the URL and its query
     request: ApiRequest,
     team: Path[str],
     name: Path[str],
@@ -127,7 +129,7 @@ def list_tree(  # noqa: PLR0913
     url_name="read_file",
     response={200: None, 206: None, 304: None, 416: None},
 )
-def read_file(
+def read_file(  # noqa: PLR0913
     request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], path: Path[str], *, inline: bool = False
 ) -> HttpResponse | StreamingHttpResponse:
     """Send a file's bytes; understands Range, If-Range and If-None-Match. ETag is the SHA-256.
@@ -137,9 +139,12 @@ def read_file(
     version = _find(request, team, name, number)
     file = find_file(request.auth, version=version, path=path)
     etag = f'"{file.blob.hex}"'
-    if request.headers.get("If-None-Match") in {etag, "*"}:
-        return HttpResponse(status=304, headers={"ETag": etag})
-    wanted = request.headers.get("Range", "") if request.headers.get("If-Range", etag) == etag else ""
+    known = parse_etags(request.headers.get("If-None-Match", ""))
+    if etag in known or f"W/{etag}" in known or known == ["*"]:
+        return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": CACHE})
+    # A range is asked of GET alone, and only while If-Range names these very bytes.
+    ranged = request.method == "GET" and request.headers.get("If-Range", etag) == etag
+    wanted = request.headers.get("Range", "") if ranged else ""
     start, end, status = _range(wanted, file.blob.size)
     response: HttpResponse | StreamingHttpResponse
     if status == 416:  # noqa: PLR2004 - range not satisfiable
@@ -155,7 +160,7 @@ def read_file(
     _describe(response, file.name, inline=inline)
     response.headers["ETag"] = etag
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    response.headers["Cache-Control"] = CACHE
     return response
 
 
@@ -189,7 +194,7 @@ def archive(request: ApiRequest, team: Path[str], name: Path[str], number: Path[
 
 @router.get("/{number}/diff/{other}", response=DiffAnswer, operation_id="diff_versions", summary="Compare two versions")
 def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], other: Path[int]) -> DiffAnswer:
-    """Return what changed from version `number` to version `other`; directories with equal digests are not looked into."""
+    """Return what changed from version `number` to `other`; directories with equal digests are not looked into."""
     old, new = _find(request, team, name, number), _find(request, team, name, other)
     items: list[ChangeAnswer] = []
     for change in compare_versions(request.auth, old=old, new=new):

@@ -31,7 +31,7 @@ class NewVersion(Body):
 
 
 class FileToPlan(Body):
-    """A file that the version shall hold. `size` is in bytes, `sha256` in hex; without it, nothing is deduplicated early."""
+    """A file that the version shall hold. `size` is in bytes, `sha256` in hex; without it, the bytes must travel."""
 
     path: str
     size: int
@@ -203,7 +203,7 @@ def remove(
 
 
 @router.post("/{number}/bundles", response={201: None}, operation_id="create_bundle", summary="Send many small files")
-def create_bundle(
+def create_bundle(  # noqa: PLR0913
     request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: PathList, response: HttpResponse
 ) -> Any:  # noqa: ANN401
     """Start a tus upload (see Location) whose body is the planned files back to back, in the order of `paths`."""

@@ -7,6 +7,7 @@ nothing unknown: whoever finishes the upload next finds the object under the sam
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,19 +35,19 @@ class Slice(NamedTuple):
     offset: int
 
 
-class VanishedBlob(Exception):
+class VanishedBlobError(Exception):
     """A blob that was there a moment ago has been collected."""
 
 
 @lru_cache(maxsize=1)
 def pack_store() -> PackStore:
-    """The store that holds every pack."""
+    """Return the store that holds every pack."""
     return PackStore()
 
 
 @lru_cache(maxsize=1)
 def staging() -> Staging:
-    """The folder on local disk where uploads grow."""
+    """Return the folder on local disk where uploads grow."""
     return Staging(settings.STAGING_DIR, reserve=settings.DISK_RESERVE_BYTES)
 
 
@@ -76,6 +77,18 @@ def find_blobs(digests: Iterable[bytes], *, team: Team | None = None) -> dict[by
     return found
 
 
+@contextmanager
+def only_finisher(upload_id: uuid.UUID) -> Iterator[None]:
+    """Keep others from finishing the upload too; Locked when somebody else does, or is still writing.
+
+    Bytes that were moved into the store already are not locked: there, finishing twice is harmless.
+    """
+    with ExitStack() as stack:
+        with suppress(Gone):
+            stack.enter_context(staging().lock(upload_id))
+        yield
+
+
 def store_upload(*, upload_id: uuid.UUID, slices: list[Slice], always: bool = False) -> bool:
     """Move the upload's staging file into the store, unless all its bytes are known; durable when it returns.
 
@@ -84,7 +97,10 @@ def store_upload(*, upload_id: uuid.UUID, slices: list[Slice], always: bool = Fa
     known = find_blobs(piece.sha256 for piece in slices)
     if not always and all(piece.sha256 in known for piece in slices):
         return False
-    pack_store().put(staging().path(upload_id), pack_key(upload_id))
+    try:
+        pack_store().put(staging().path(upload_id), pack_key(upload_id))
+    except FileNotFoundError:
+        raise Gone("This upload was ended while its last bytes arrived. Start it anew.") from None
     return True
 
 
@@ -94,10 +110,11 @@ def register_upload(
     """Write the rows of what `store_upload` stored, inside the caller's transaction; return blob ids by digest.
 
     Digests that another upload registered first keep their place; the bytes that came twice are left unreferenced.
-    Raises VanishedBlob for a digest that was known before but is no longer: then store the upload after all.
+    Raises VanishedBlobError for a digest that was known before but is no longer: then store the upload after all.
     """
     known = find_blobs(piece.sha256 for piece in slices)
-    new = {piece.sha256: piece for piece in slices if piece.sha256 not in known}
+    # In one order for all, so that two uploads with the same new blobs wait for each other and never both.
+    new = {p.sha256: p for p in sorted(slices) if p.sha256 not in known}
     if new and stored:
         pack = Pack.objects.create(key=pack_key(upload_id), size=size, stored=True)
         Blob.objects.bulk_create(
@@ -107,7 +124,7 @@ def register_upload(
         )
         known |= find_blobs(new)
     elif new:
-        raise VanishedBlob
+        raise VanishedBlobError
     grant_blobs(team=team, blob_ids=known.values())
     return known
 
@@ -144,7 +161,7 @@ def is_quick(upload_id: uuid.UUID, size: int) -> bool:
 def grant_blobs(*, team: Team, blob_ids: Iterable[int]) -> None:
     """Note that the team has had these bytes, so that their digests alone link to them from now on."""
     TeamBlob.objects.bulk_create(
-        [TeamBlob(team=team, blob_id=pk) for pk in blob_ids], ignore_conflicts=True, batch_size=LOOKUP
+        [TeamBlob(team=team, blob_id=pk) for pk in sorted(set(blob_ids))], ignore_conflicts=True, batch_size=LOOKUP
     )
 
 
@@ -161,7 +178,7 @@ def put_manifest(*, key: str, lines: Iterator[bytes]) -> None:
 
 
 def read_manifest(key: str) -> Iterator[bytes]:
-    """The stored bytes of a manifest."""
+    """Return the stored bytes of a manifest."""
     return pack_store().read(key, 0, pack_store().size(key))
 
 
@@ -180,5 +197,5 @@ def read_blob(blob: Blob, *, offset: int = 0, length: int | None = None) -> Iter
 
 
 def local_path(blob: Blob) -> Path | None:
-    """The blob's own file on this disk, where it is a whole pack of a filesystem store; never write to it."""
+    """Return the blob's own file, where it is a whole pack of a store on this disk; never write to it."""
     return pack_store().open_local(blob.pack.key) if blob.whole_pack else None

@@ -32,7 +32,7 @@ def read_file(file: File, *, offset: int = 0, length: int | None = None) -> Iter
 
 
 def tar_stream(actor: User, *, version: Version) -> Iterator[bytes]:
-    """The whole version as a POSIX (pax) tar in blocks of about 1 MiB; equal versions give equal bytes."""
+    """Return the whole version as a POSIX (pax) tar, in blocks of about 1 MiB; equal versions give equal bytes."""
     root = sealed_root(actor, version=version)
     return _blocks(_tar_parts(root))
 

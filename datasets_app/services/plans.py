@@ -16,12 +16,13 @@ from datasets_app.services.staged import (
     DeclaredFile,
     check_files,
     declare_files,
+    legal_path,
     lock_open,
+    most_path_bytes,
     refuse_files_as_folders,
     reopen,
 )
 from datasets_app.services.uploads import UNFINISHED, end_uploads
-from datasets_app.store.paths import normalise
 
 if TYPE_CHECKING:
     import uuid
@@ -74,24 +75,24 @@ def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
         raise Invalid(
             f"Remove 1 to {MOST_FILES} paths at a time.", errors=[{"field": "paths", "detail": f"{len(paths)} paths"}]
         )
-    files = [normalise(path) for path in paths if not path.endswith("/")]
-    folders = [normalise(path.rstrip("/")) + "/" for path in paths if path.endswith("/")]
-    chosen = Q(path__in=files)
-    for folder in folders:
-        chosen |= below(folder.removesuffix("/"))
+    limit = most_path_bytes()
+    files = [legal_path(path, limit=limit) for path in paths if not path.endswith("/")]
+    folders = [legal_path(path.removesuffix("/"), limit=limit) for path in paths if path.endswith("/")]
+    count, uploads = 0, []
     with transaction.atomic():
         lock_open(version)
-        going = version.staged.filter(chosen)
-        uploads = list(
-            Upload.objects.filter(pk__in=going.values("upload"), kind=Upload.Kind.FILE).values_list("pk", flat=True)
-        )
-        count, _ = going.delete()
+        # One statement for each folder: a condition with a thousand parts is more than SQLite parses.
+        for chosen in (Q(path__in=files), *map(below, folders)):
+            going = version.staged.filter(chosen)
+            uploads += Upload.objects.filter(pk__in=going.values("upload"), kind=Upload.Kind.FILE)
+            count += going.delete()[0]
         if version.base_id is not None:
+            removals = (*files, *(f"{folder}/" for folder in folders))
             StagedRemoval.objects.bulk_create(
-                [StagedRemoval(version=version, path=path) for path in (*files, *folders)], ignore_conflicts=True
+                [StagedRemoval(version=version, path=path) for path in removals], ignore_conflicts=True
             )
         reopen(version)
-    end_uploads(uploads)
+    end_uploads(upload.pk for upload in uploads)
     return count
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.conf import settings
 from django.db import connection
 
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
 from datasets_app.models import StagedFile, Upload, Version
-from datasets_app.store.paths import InvalidPath, normalise, parents
+from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, normalise, parents
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterable
 
-MOST_SIZE = 2**62
 # PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
 INDEXED_PATH_BYTES = 2600
 
@@ -52,25 +52,38 @@ def reopen(version: Version) -> None:
     Version.objects.filter(pk=version.pk, status=Version.Status.ERROR).update(status=Version.Status.UPLOADING, error="")
 
 
+def most_path_bytes() -> int:
+    """Return how long a path may be in this installation's database."""
+    return INDEXED_PATH_BYTES if connection.vendor == "postgresql" else MAX_PATH_BYTES
+
+
+def legal_path(path: str, *, limit: int) -> str:
+    """Normalise one path; InvalidPath when it breaks a rule or has more than `limit` bytes."""
+    normal = normalise(path)
+    if len(normal) > limit // 4 and len(normal.encode()) > limit:
+        raise InvalidPath(path, f"This server's database takes paths of at most {limit} bytes.")
+    return normal
+
+
 def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:
     """Normalise every path; Invalid with all that break a rule or are there twice."""
     errors: list[ErrorItem] = []
     good: dict[str, DeclaredFile] = {}
-    limited = connection.vendor == "postgresql"
+    limit = most_path_bytes()
     for file in files:
         try:
-            path = normalise(file.path)
+            path = legal_path(file.path, limit=limit)
         except InvalidPath as error:
             errors += error.errors
             continue
-        if limited and len(path) > INDEXED_PATH_BYTES // 4 and len(path.encode()) > INDEXED_PATH_BYTES:
-            errors.append(
-                {"path": path, "detail": f"This server's database takes paths of at most {INDEXED_PATH_BYTES} bytes."}
-            )
-        elif path in good:
+        if path in good:
             errors.append({"path": path, "detail": "The path is there twice in this request."})
-        elif not 0 <= file.size <= MOST_SIZE:
+        elif file.size < 0:
             errors.append({"path": path, "detail": "The size is not a number of bytes."})
+        elif file.size > settings.UPLOAD_MAX_BYTES:
+            errors.append(
+                {"path": path, "detail": f"This server takes files of at most {settings.UPLOAD_MAX_BYTES} bytes."}
+            )
         else:
             good[path] = file if path == file.path else file._replace(path=path)
     if errors:

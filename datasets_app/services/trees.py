@@ -61,16 +61,18 @@ def write_tree(nodes: Iterable[Node], *, progress: Callable[[int], None]) -> int
     return Directory.objects.values_list("pk", flat=True).get(digest=root)
 
 
-def _write(
-    batch: dict[bytes, _Pending], progress: Callable[[int], None], big: Iterator[tuple[str, int]] = iter(())
-) -> None:
+def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: Iterable[tuple[str, int]] = ()) -> None:
     """Insert those of `batch` that are new, in one transaction; `big` are more files of its only directory."""
     if not batch:
         return
     with transaction.atomic():
         now = timezone.now()
         Directory.objects.bulk_create(
-            [Directory(digest=d, file_count=p.file_count, size=p.size, created_at=now) for d, p in batch.items()],
+            # In one order for all, so that two seals with the same new directories wait for each other and never both.
+            [
+                Directory(digest=d, file_count=p.file_count, size=p.size, created_at=now)
+                for d, p in sorted(batch.items())
+            ],
             ignore_conflicts=True,
             batch_size=LOOKUP,
         )

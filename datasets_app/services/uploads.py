@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,13 +13,14 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from datasets_app.errors import ChecksumMismatch, Conflict, ErrorItem, Gone, Invalid, NotFound, TooLarge
+from datasets_app.errors import ChecksumMismatch, Conflict, ErrorItem, Gone, Invalid, Locked, NotFound, TooLarge
 from datasets_app.models import StagedFile, Upload, User, Version
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content
 from datasets_app.services.content import Slice
 from datasets_app.services.staged import declare_file, lock_open
+from datasets_app.store.paths import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -51,7 +52,8 @@ def find_upload(actor: User, upload_id: uuid.UUID) -> Upload:
     found = Upload.objects.visible_to(actor).select_related("version__dataset__team").filter(pk=upload_id).first()
     if found is None:
         raise NotFound("There is no such upload, or you are not in its team.")
-    if found.status == Upload.Status.REMOVED:
+    overdue = found.status == Upload.Status.RECEIVING and found.expires_at <= timezone.now()
+    if overdue or found.status == Upload.Status.REMOVED:
         raise Gone("This upload has expired or was ended. Start a new one.")
     if found.status == Upload.Status.FAILED:
         raise Gone(f"This upload has failed: {found.error}")
@@ -59,13 +61,17 @@ def find_upload(actor: User, upload_id: uuid.UUID) -> Upload:
 
 
 def create_upload(actor: User, *, version: Version, path: str, size: int, sha256: bytes | None = None) -> Upload:
-    """Start the upload of one file: declares its path, unless a plan has done so, and replaces an earlier upload of it."""
+    """Start the upload of one file: declare its path, unless a plan has done so, and end an earlier upload of it.
+
+    A digest that was planned still counts when `sha256` is None; that of a file which is there already does not.
+    """
     require(actor, "version.fill", version)
     with _new_staging_file(size) as upload_id, transaction.atomic():
         lock_open(version)
         staged, replaced = declare_file(version=version, path=path, size=size, sha256=sha256)
         upload = _new_upload(upload_id, actor, version, Upload.Kind.FILE, size)
-        StagedFile.objects.filter(pk=staged.pk).update(upload=upload, offset=0, blob=None, error="")
+        declared = sha256 if staged.blob_id is not None else staged.sha256
+        StagedFile.objects.filter(pk=staged.pk).update(upload=upload, offset=0, sha256=declared, blob=None, error="")
     end_uploads(replaced)
     if size == 0:
         finish_upload(upload)
@@ -79,16 +85,18 @@ def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
         raise Invalid(
             f"A bundle has 1 to {MOST_PATHS} different paths.", errors=[{"field": "paths", "detail": "1 to 1000"}]
         )
+    paths = [normalise(path) for path in paths]
     rows = {row.path: row for row in version.staged.filter(path__in=paths)}
     _check_bundle(paths, rows)
     size = sum(row.size for row in rows.values())
     with _new_staging_file(size) as upload_id, transaction.atomic():
         lock_open(version)
         upload = _new_upload(upload_id, actor, version, Upload.Kind.BUNDLE, size)
-        column = upload_id if connection.vendor == "postgresql" else upload_id.hex
+        column = _column(upload_id)
         places = accumulate((rows[path].size for path in paths), initial=0)
         _execute_many(
-            "UPDATE {staged} SET upload_id = %s, \"offset\" = %s, error = '' WHERE id = %s AND size = %s AND blob_id IS NULL",
+            "UPDATE {staged} SET upload_id = %s, \"offset\" = %s, error = '' "
+            "WHERE id = %s AND size = %s AND blob_id IS NULL",
             [(column, offset, rows[path].pk, rows[path].size) for path, offset in zip(paths, places, strict=False)],
         )
     if size == 0:
@@ -96,7 +104,7 @@ def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
     return upload
 
 
-def append(
+def append(  # noqa: PLR0913
     actor: User,
     *,
     upload: Upload,
@@ -116,6 +124,7 @@ def append(
         return offset
     if not upload.version.is_open:
         raise Conflict(f"The version {upload.version.label} is {upload.version.status}: it takes no more files.")
+    _postpone_expiry(upload)
     reached = content.staging().append(
         upload.pk,
         offset=offset,
@@ -131,12 +140,18 @@ def append(
 
 
 def upload_offset(upload: Upload) -> int:
-    """How many bytes have arrived. An upload that is complete, but whose last request died, is finished first."""
+    """Count the bytes that have arrived. An upload that is complete, but whose last request died, is finished first.
+
+    Raises Gone when its bytes turn out to be not what was declared.
+    """
     if upload.status != Upload.Status.RECEIVING:
         return upload.size
     reached = content.arrived_bytes(upload.pk, upload.size)
     if reached == upload.size:
-        complete_upload(upload)
+        try:
+            complete_upload(upload)
+        except ChecksumMismatch as error:
+            raise Gone(f"This upload has failed: {error.detail}", errors=error.errors) from error
     return reached
 
 
@@ -144,7 +159,9 @@ def complete_upload(upload: Upload) -> None:
     """Finish an upload whose bytes are all here: at once where that is quick, else by a worker."""
     quick = upload.size <= FINISHED_IN_REQUEST or content.is_quick(upload.pk, upload.size)
     if quick:
-        finish_upload(upload)
+        # Where another request is just finishing it, there is nothing to do.
+        with suppress(Locked):
+            finish_upload(upload)
     elif Upload.objects.filter(pk=upload.pk).transition(was=Upload.Status.RECEIVING, to=Upload.Status.RECEIVED):
         enqueue(FINISH_TASK, upload_id=str(upload.pk))
 
@@ -153,27 +170,16 @@ def finish_upload(upload: Upload) -> None:
     """Hash what arrived, store it, and write its rows. May run twice and may die anywhere.
 
     Raises ChecksumMismatch, naming the paths, after the files that are not what was declared were marked as failed;
-    Gone when the bytes were lost.
+    Gone when the bytes were lost; Locked while somebody else is finishing it.
     """
-    slices = _slices(upload)
-    try:
-        digests = _digests(upload, [piece.size for piece in slices])
-    except Gone:
-        _lose(upload)
-        raise
-    found = list(zip(slices, digests, strict=True))
-    errors = [_mismatch(p, digest) for p, digest in found if p.row and p.declared not in {None, digest}]
-    good = [(p, digest) for p, digest in found if p.row and p.declared in {None, digest}]
-    pieces = [Slice(digest, p.size, p.offset) for p, digest in good]
-    won = False
-    for again in (False, True):
-        stored = bool(pieces) and content.store_upload(upload_id=upload.pk, slices=pieces, always=again)
+    with content.only_finisher(upload.pk):
+        slices = _slices(upload)
         try:
-            won = _register(upload, good, pieces, errors, stored=stored)
-            break
-        except content.VanishedBlob:
-            # Known when we looked, collected since: keep our own copy of the bytes.
-            continue
+            digests = _digests(upload, [piece.size for piece in slices])
+            errors, won = _keep(upload, list(zip(slices, digests, strict=True)))
+        except Gone:
+            _lose(upload)
+            raise
     if not won:
         if not Upload.objects.filter(pk=upload.pk, status=Upload.Status.FINISHED).exists():
             content.discard_object(upload.pk)
@@ -207,8 +213,8 @@ def finish_arrived(
                 finish_upload(upload)
             elif everything or upload.size <= FINISHED_IN_REQUEST:
                 upload_offset(upload)
-        except (ChecksumMismatch, Gone) as error:
-            logger.info("upload %s failed: %s", upload.pk, error.detail)
+        except (ChecksumMismatch, Gone, Locked) as error:
+            logger.info("upload %s is not finished: %s", upload.pk, error.detail)
         progress(1)
 
 
@@ -269,6 +275,14 @@ def _new_upload(upload_id: uuid.UUID, actor: User, version: Version, kind: Uploa
     )
 
 
+def _postpone_expiry(upload: Upload) -> None:
+    """Let an upload that is in use live on; written down only when half of its time is over."""
+    now, lifetime = timezone.now(), timedelta(hours=settings.UPLOAD_EXPIRY_HOURS)
+    if upload.expires_at - now < lifetime / 2:
+        upload.expires_at = now + lifetime
+        Upload.objects.filter(pk=upload.pk).update(expires_at=upload.expires_at)
+
+
 def _check_bundle(paths: list[str], rows: dict[str, StagedFile]) -> None:
     errors: list[ErrorItem] = []
     for path in paths:
@@ -309,6 +323,20 @@ def _digests(upload: Upload, sizes: list[int]) -> list[bytes]:
         return content.hash_stored(upload_id=upload.pk, sizes=sizes)
 
 
+def _keep(upload: Upload, found: list[tuple[StagedSlice, bytes]]) -> tuple[list[ErrorItem], bool]:
+    """Store and register what is as declared; return what is not, and whether this caller was the one to do it."""
+    errors = [_mismatch(p, digest) for p, digest in found if p.row and p.declared not in {None, digest}]
+    good = [(p, digest) for p, digest in found if p.row and p.declared in {None, digest}]
+    pieces = [Slice(digest, p.size, p.offset) for p, digest in good]
+    stored = bool(pieces) and content.store_upload(upload_id=upload.pk, slices=pieces)
+    try:
+        return errors, _register(upload, good, pieces, errors, stored=stored)
+    except content.VanishedBlobError:
+        # Known when we looked, collected since: keep our own copy of the bytes.
+        stored = content.store_upload(upload_id=upload.pk, slices=pieces, always=True)
+        return errors, _register(upload, good, pieces, errors, stored=stored)
+
+
 def _lose(upload: Upload) -> None:
     """Note that the bytes of an unfinished upload are gone, so that its files are asked for again."""
     text = "The bytes were lost on the server before they were stored. Send the file again."
@@ -340,15 +368,22 @@ def _register(
         ids = content.register_upload(
             upload_id=upload.pk, size=upload.size, slices=pieces, stored=stored, team=upload.version.dataset.team
         )
+        # A row that was declared anew since we looked has let go of this upload.
+        column = _column(upload.pk)
         _execute_many(
-            "UPDATE {staged} SET blob_id = %s, error = '' WHERE id = %s",
-            [(ids[digest], piece.row) for piece, digest in good],
+            "UPDATE {staged} SET blob_id = %s, error = '' WHERE id = %s AND upload_id = %s",
+            [(ids[digest], piece.row, column) for piece, digest in good],
         )
         rows = {piece["path"]: piece["detail"] for piece in errors}
         for path, detail in rows.items():
             StagedFile.objects.filter(upload=upload, path=path).update(error=detail, upload=None)
     upload.status = Upload.Status.FAILED if failed else Upload.Status.FINISHED
     return True
+
+
+def _column(upload_id: uuid.UUID) -> uuid.UUID | str:
+    """Return the id as raw SQL must write it."""
+    return upload_id if connection.vendor == "postgresql" else upload_id.hex
 
 
 def _execute_many(statement: str, rows: list[tuple[object, ...]]) -> None:

@@ -33,7 +33,9 @@ PAGE = 5_000
 SHOWN_ERRORS = 100
 SHOWN_WARNINGS = 20
 DELETED_AT_ONCE = 20_000
+# After so many errors, and after so many workers that died without one, a person has to look.
 MOST_ATTEMPTS = 3
+MOST_DEATHS = 20
 SEAL_TASK = "datasets_app.seal_version"
 
 
@@ -53,7 +55,7 @@ def find_version(actor: User, *, team: str, dataset: str, number: int) -> Versio
 
 
 def create_version(actor: User, *, dataset: Dataset, base: int | None = None, message: str = "") -> Version:
-    """Start an open version; with `base`, it begins with the files of that available version, for which no bytes move."""
+    """Start an open version; with `base`, it begins with that available version's files, for which no bytes move."""
     require(actor, "version.create", dataset)
     if dataset.archived_at is not None:
         raise Conflict(f"The dataset {dataset.name} is archived: unarchive it before you add a version.")
@@ -122,6 +124,9 @@ def run_seal(version_id: int) -> None:
     if lease is None:
         return
     version = pending.select_related("dataset__team", "base__root").get()
+    if version.attempts > MOST_DEATHS:
+        _give_up(version, lease, f"{version.attempts - 1} workers died while they sealed this, perhaps of its size.")
+        return
     try:
         _seal(version, lease)
     except TreeError as error:
@@ -133,8 +138,7 @@ def run_seal(version_id: int) -> None:
         if version.attempts < MOST_ATTEMPTS:
             pending.release(lease)
             raise
-        text = f"Sealing failed {version.attempts} times ({type(error).__name__}). Nothing is lost: seal again, or ask your operator."
-        pending.release(lease, status=Version.Status.ERROR, error=text)
+        _give_up(version, lease, f"Sealing failed {version.attempts} times ({type(error).__name__}).")
 
 
 def wake_pending() -> int:
@@ -189,6 +193,11 @@ def clear_leftovers() -> None:
         clear_staged(version_id)
 
 
+def _give_up(version: Version, lease: uuid.UUID, why: str) -> None:
+    text = f"{why} Nothing is lost: seal again, or ask your operator."
+    Version.objects.filter(pk=version.pk).release(lease, status=Version.Status.ERROR, error=text)
+
+
 def _case_warnings(clashes: ClashReport) -> list[str]:
     """Say which names differ only in case: legal here, but macOS and Windows can't unpack them side by side."""
     if not clashes.count:
@@ -196,13 +205,15 @@ def _case_warnings(clashes: ClashReport) -> list[str]:
     groups = [" and ".join(group) for group in clashes.shown[:SHOWN_WARNINGS]]
     more = f", and {clashes.count - len(groups)} more" if clashes.count > len(groups) else ""
     return [
-        "Names that differ only in upper and lower case cannot be unpacked side by side on macOS and Windows: "
-        f"{'; '.join(groups)}{more}."
+        (
+            "Names that differ only in upper and lower case cannot be unpacked side by side on macOS and Windows: "
+            f"{'; '.join(groups)}{more}."
+        )
     ]
 
 
 def _refuse(version: Version, lease: uuid.UUID, error: TreeError) -> None:
-    """The files make no tree: name the file at fault, so that it can be removed or renamed, and open the version."""
+    """Name the file that makes it no tree, so that it can be removed or renamed, and open the version again."""
     with transaction.atomic():
         if not Version.objects.filter(pk=version.pk).release(lease, status=Version.Status.ERROR, error=error.detail):
             return
