@@ -37,7 +37,16 @@ def dataset_list(request: SignedInRequest, team: str) -> HttpResponse:
     sort = request.GET.get("sort") or "-updated"
     show = request.GET.get("show", "")
     cursor = request.GET.get("cursor")
-    page = list_datasets(request.user, team=team, **asked, archived=show == "archived", sort=sort, cursor=cursor)
+    page = list_datasets(
+        request.user,
+        team=team,
+        search=asked["search"],
+        status=asked["status"],
+        tag=asked["tag"],
+        archived=show == "archived",
+        sort=sort,
+        cursor=cursor,
+    )
     row = get_team(request.user, team=team)
     context = {
         "team": row,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from django.template import Context
 from django.test import RequestFactory
 
 from datasets_app.templatetags.display import (
@@ -102,9 +103,9 @@ def test_everything_is_escaped() -> None:
 
 def test_sort_links_flip_and_forget_the_cursor() -> None:
     request = RequestFactory().get("/?search=a+b&sort=-size&cursor=xyz")
-    html = sort_header({"request": request, "sort": "-size"}, "size", "Size")
+    html = sort_header(Context({"request": request, "sort": "-size"}), "size", "Size")
     assert 'aria-sort="descending"' in html
     assert 'href="?search=a+b&amp;sort=size"' in html
-    other = sort_header({"request": request, "sort": "-size"}, "name", "Name", "", "")
+    other = sort_header(Context({"request": request, "sort": "-size"}), "name", "Name", "", "")
     assert "aria-sort" not in other
     assert "sort=name" in other
