@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from datasets_app.models import Job
 from datasets_app.permissions import may
 from datasets_app.services.job_files import OutputFile, describe_job, find_output
+from datasets_app.services.job_rules import shown_env
 from datasets_app.services.jobs import get_job, list_jobs, stop_job
 from datasets_app.services.teams import get_team
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
@@ -55,6 +56,7 @@ def job_detail(request: SignedInRequest, team: str, name: str) -> HttpResponse:
         "job": job,
         "facts": describe_job(request.user, job=job, with_log=not part),
         "command": shlex.join(job.command),
+        "env": shown_env(job.env),
         "shown_outputs": SHOWN_OUTPUTS,
         "log_url": reverse("api:read_log", kwargs={"team": team, "name": name}),
         "may_stop": may(request.user, "job.stop", job),
