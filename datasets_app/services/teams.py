@@ -60,10 +60,10 @@ def recent_activity(actor: User, *, team: str, limit: int = 50) -> list[AuditEve
 
 def change_role(actor: User, *, team: str, username: str, role: str) -> Membership:
     """Give a member another role. Raise Conflict when the team would be left without an admin."""
-    new = check_role(role)
     with transaction.atomic():
         row = _lock_team(actor, team)
         require(actor, "member.change", row)
+        new = check_role(role)
         membership = _get_member(row, username)
         if membership.role == new:
             return membership
