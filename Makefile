@@ -72,12 +72,12 @@ lock: .venv/bin/uv
 
 .venv/.runtime: requirements/runtime.txt .venv/bin/uv
 	@echo "Installing the dependencies"
-	@$(UV) pip install --python $(PY) --require-hashes -r requirements/runtime.txt
+	@$(UV) pip install --compile-bytecode --python $(PY) --require-hashes -r requirements/runtime.txt
 	@touch $@
 
 .venv/.dev: requirements/dev.txt .venv/bin/uv
 	@echo "Installing the dependencies and the tools of development"
-	@$(UV) pip install --python $(PY) --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --compile-bytecode --python $(PY) --require-hashes -r requirements/dev.txt
 	@touch $@ .venv/.runtime
 
 node_modules/.installed: package-lock.json .venv/bin/uv requirements/node.txt

@@ -10,7 +10,7 @@ from celery import Celery, signals
 from celery.platforms import SecurityWarning
 from kombu.transport import TRANSPORT_ALIASES
 
-from flexai_site.lifeline import end_with_parent, end_with_process
+from flexai_site.lifeline import end_with_parent
 from flexai_site.logs import request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flexai_site.settings")
@@ -37,7 +37,8 @@ def configure_logs(**_kwargs: Any) -> None:
 def end_with_the_server(**_kwargs: Any) -> None:
     """Stop when `manage.py serve`, which started this worker, is gone."""
     if "SERVE_PID" in os.environ:
-        end_with_process(int(os.environ["SERVE_PID"]))
+        # SIGQUIT, since SIGTERM would wait for jobs that run for hours. Their rows tell what became of them.
+        end_with_parent(signal.SIGQUIT, parent=int(os.environ["SERVE_PID"]))
 
 
 @signals.worker_process_init.connect
