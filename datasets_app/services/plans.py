@@ -78,7 +78,8 @@ def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
     limit = most_path_bytes()
     files = [legal_path(path, limit=limit) for path in paths if not path.endswith("/")]
     folders = [legal_path(path.removesuffix("/"), limit=limit) for path in paths if path.endswith("/")]
-    count, uploads = 0, []
+    count = 0
+    uploads: list[Upload] = []
     with transaction.atomic():
         lock_open(version)
         # One statement for each folder: a condition with a thousand parts is more than SQLite parses.

@@ -23,7 +23,7 @@ from datasets_app.services.staged import declare_file, lock_open
 from datasets_app.store.paths import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from datasets_app.store.staging import Checksum
 
@@ -386,6 +386,6 @@ def _column(upload_id: uuid.UUID) -> uuid.UUID | str:
     return upload_id if connection.vendor == "postgresql" else upload_id.hex
 
 
-def _execute_many(statement: str, rows: list[tuple[object, ...]]) -> None:
+def _execute_many(statement: str, rows: Sequence[tuple[uuid.UUID | str | int, ...]]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(statement.format(staged=StagedFile._meta.db_table), rows)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 FILES = {"top.txt": b"top", "folder/inner.txt": b"inner", "folder/deep/leaf.bin": bytes(range(256))}
 
-Execute = Callable[..., int]
-
 
 @pytest.fixture
 def sealed(db: None) -> Version:
@@ -26,11 +24,11 @@ def sealed(db: None) -> Version:
     return make_available_version(make_dataset(make_team(), "images"), FILES)
 
 
-def execute(statement: str, *values: object) -> int:
+def execute(statement: str, *values: str | bytes | int | datetime | None) -> int:
     """Run raw SQL, in which `{name}` is the app's table of that name; return how many rows it touched."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement.replace("{", "datasets_app_").replace("}", ""), values)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 @contextmanager
@@ -47,6 +45,3 @@ def door(name: str) -> Iterator[None]:
         execute("INSERT INTO {door} (name) VALUES (%s)", name)
         yield
         execute("DELETE FROM {door} WHERE name = %s", name)
-
-
-Guard = Callable[[], AbstractContextManager[None]]

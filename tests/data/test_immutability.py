@@ -101,17 +101,18 @@ def test_no_row_can_be_replaced(sealed: Version) -> None:
 
 
 def test_nothing_can_be_put_into_a_closed_directory(sealed: Version) -> None:
+    assert sealed.root is not None
     blob = Blob.objects.all()[0]
     with refused():
-        execute("INSERT INTO {file} (directory_id, name, blob_id) VALUES (%s, 'new', %s)", sealed.root_id, blob.pk)
+        execute("INSERT INTO {file} (directory_id, name, blob_id) VALUES (%s, 'new', %s)", sealed.root.pk, blob.pk)
     with refused():
         execute(
             "INSERT INTO {subdirectory} (parent_id, name, child_id) VALUES (%s, 'new', %s)",
-            sealed.root_id,
-            Directory.objects.exclude(pk=sealed.root_id)[0].pk,
+            sealed.root.pk,
+            Directory.objects.exclude(pk=sealed.root.pk)[0].pk,
         )
     with refused():
-        File.objects.bulk_create([File(directory_id=sealed.root_id, name="new", blob=blob)], ignore_conflicts=True)
+        File.objects.bulk_create([File(directory_id=sealed.root.pk, name="new", blob=blob)], ignore_conflicts=True)
 
 
 def test_an_entry_of_an_open_directory_cannot_be_changed_either() -> None:
@@ -157,7 +158,7 @@ def test_django_can_neither_change_nor_delete(sealed: Version) -> None:
             with refused():
                 model.objects.filter(pk=row.pk).update(id=row.pk + 1000)
         with refused():
-            model.objects.order_by().filter(pk__gt=0)._raw_delete(using="default")  # type: ignore[attr-defined]  # noqa: SLF001
+            model.objects.order_by().filter(pk__gt=0)._raw_delete(using="default")  # noqa: SLF001
 
 
 def _is_protected(row: object) -> bool:

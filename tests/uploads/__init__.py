@@ -1,0 +1,1 @@
+"""Uploads: plan, bundles and tus."""

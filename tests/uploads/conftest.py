@@ -8,6 +8,6 @@ from tests.uploads.sender import Sender
 
 
 @pytest.fixture
-def sender(transactional_db: None) -> Sender:
+def sender(db: None) -> Sender:
     """Give a writer's client with one dataset and one open version."""
     return Sender.create()

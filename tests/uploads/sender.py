@@ -6,13 +6,15 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 from datasets_app.models import Role, Team, User, Version
 from tests.factories import api_client, make_dataset, make_member, make_team
+
+if TYPE_CHECKING:
+    from django.test.client import _MonkeyPatchedWSGIResponse as Answer
 
 TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = "application/offset+octet-stream"
@@ -34,6 +36,7 @@ class Sender:
 
     @classmethod
     def create(cls) -> Sender:
+        """Make the team, its writer, the dataset and the version."""
         team = make_team()
         user = make_member(team, Role.WRITER)
         make_dataset(team, "images")
@@ -43,17 +46,21 @@ class Sender:
 
     @property
     def base(self) -> str:
+        """The address of the dataset's versions."""
         return f"/api/v1/teams/{self.team.name}/datasets/images/versions"
 
     @property
     def version(self) -> Version:
+        """The row, as it is now."""
         return Version.objects.get(dataset__team=self.team, number=self.number)
 
-    def post(self, what: str, body: Any = None) -> HttpResponse:  # noqa: ANN401 - any JSON
+    def post(self, what: str, body: Any = None) -> Answer:  # noqa: ANN401 - any JSON
+        """Send JSON to one of the version's addresses; with none, start a version."""
         address = f"{self.base}/{self.number}/{what}" if what else self.base
         return self.client.post(address, body, content_type="application/json")
 
     def plan(self, files: Mapping[str, bytes], *, hashed: bool = True) -> dict[str, dict[str, Any]]:
+        """Declare the files; return the answer by path."""
         listed = [
             {"path": path, "size": len(data)} | ({"sha256": hashlib.sha256(data).hexdigest()} if hashed else {})
             for path, data in files.items()
@@ -62,25 +69,29 @@ class Sender:
         assert answer.status_code == 200, answer.content
         return {item["path"]: item for item in answer.json()["files"]}
 
-    def bundle(self, files: Mapping[str, bytes]) -> HttpResponse:
+    def bundle(self, files: Mapping[str, bytes]) -> Answer:
+        """Send planned files in one bundle; return the answer to its last byte."""
         created = self.post("bundles", {"paths": list(files)})
         assert created.status_code == 201, created.content
         return self.patch(created["Location"], 0, b"".join(files.values()))
 
-    def create_upload(self, *, length: int, headers: Mapping[str, str] | None = None, **about: object) -> HttpResponse:
+    def create_upload(self, *, length: int, headers: Mapping[str, str] | None = None, **about: object) -> Answer:
+        """Start a tus upload; `about` is its metadata besides team, dataset and version."""
         named = {"team": self.team.name, "dataset": "images", "version": self.number} | about
         return self.client.post(
             "/api/v1/tus",
             headers=TUS | {"Upload-Length": str(length), "Upload-Metadata": metadata(**named)} | dict(headers or {}),
         )
 
-    def patch(self, url: str, offset: int, data: bytes, **headers: str) -> HttpResponse:
+    def patch(self, url: str, offset: int, data: bytes, **headers: str) -> Answer:
+        """Append to an upload; further headers as keywords, with _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.patch(
-            url, data, content_type=OCTETS, headers=TUS | {"Upload-Offset": str(offset)} | named
-        )
+        # Django's client leaves out the type of an empty body, unless it is a header like others.
+        about = TUS | {"Upload-Offset": str(offset), "Content-Type": OCTETS}
+        return self.client.generic("PATCH", url, data, content_type=OCTETS, headers=about | named)
 
-    def head(self, url: str) -> HttpResponse:
+    def head(self, url: str) -> Answer:
+        """Ask for an upload's offset."""
         return self.client.head(url, headers=TUS)
 
     def send(self, files: Mapping[str, bytes]) -> None:

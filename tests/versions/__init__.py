@@ -1,0 +1,1 @@
+"""Versions: sealing, and what is inside them."""
