@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shlex
 import time
 from pathlib import Path
 
@@ -138,3 +139,28 @@ def test_from_a_folder_in_the_browser_to_input_in_a_job(page: Page, tmp_path: Pa
         page.goto(f"{application.url}/teams/vision/datasets/photos/versions/1/tree/")
         page.get_by_role("link", name="träin", exact=True).click()
         expect(page.get_by_text("猫")).to_be_visible()
+        run_job(page, application)
+        outputs = {name: read_output(page, application, name) for name in ("hashes.txt", "refusals.txt")}
+    lines = outputs["hashes.txt"].splitlines()
+    found = {path: digest for digest, path in (line.split("  ", 1) for line in lines)}
+    assert found == hashes_of(photos, "photos") | hashes_of(labels, "labels")
+    assert "Read-only file system" in outputs["refusals.txt"]
+
+
+def read_output(page: Page, application: LiveApplication, name: str) -> str:
+    answer = page.request.get(f"{application.url}/api/v1/teams/vision/jobs/hash-input/outputs/{name}")
+    assert answer.ok
+    return answer.text()
+
+
+def run_job(page: Page, application: LiveApplication) -> None:
+    page.goto(f"{application.url}/teams/vision/jobs/new/")
+    page.get_by_label("Name", exact=True).fill("hash-input")
+    page.get_by_label("Command", exact=True).fill(f"bash -c {shlex.quote(JOB)}")
+    for name in ("photos", "labels"):
+        page.get_by_role("button", name=f"Attach {name}").click()
+        expect(page.locator("#tree")).to_contain_text(f"{name}@1")
+    page.get_by_role("button", name="Run job").click()
+    expect(page.locator(".page-head")).to_contain_text("succeeded", timeout=60_000)
+    expect(page.locator("#log")).to_contain_text("read only, as it should be")
+    expect(page.get_by_role("link", name="hashes.txt").first).to_be_visible()

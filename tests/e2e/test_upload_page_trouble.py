@@ -1,0 +1,194 @@
+"""The upload page where something goes wrong: pauses, reloads, lost networks, killed servers, expired sessions, bad files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.uploading import UploadDriver, hash_folder, sign_in
+from tests.servers import LiveApplication
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+OpenPage = Callable[[str], UploadDriver]
+SLOW = 3_000_000
+
+
+@pytest.fixture
+def sending(upload_page: OpenPage, large_source: Path, request: pytest.FixtureRequest) -> Iterator[UploadDriver]:
+    """An upload that is on its way, slowly."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:50].strip("-")
+    upload = upload_page(name)
+    upload.throttle(SLOW)
+    upload.pick(large_source)
+    upload.start()
+    upload.wait_for_percent(15)
+    yield upload
+    assert upload.manifest() == hash_folder(large_source)
+
+
+def test_pause_and_resume(sending: UploadDriver) -> None:
+    sending.part("pause").click()
+    expect(sending.part("heading")).to_have_text("Paused")
+    sending.page.wait_for_timeout(500)
+    sent = len(sending.patches)
+    sending.page.wait_for_timeout(1500)
+    assert len(sending.patches) == sent
+    sending.throttle(0)
+    sending.part("resume").click()
+    sending.wait_until_sealed()
+    offsets = [int(request.headers["upload-offset"]) for request in sending.patches]
+    assert offsets.count(0) <= 3, "the large file began anew"
+
+
+def test_a_reload_continues_where_it_was(sending: UploadDriver, large_source: Path) -> None:
+    warned: list[str] = []
+    sending.page.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
+    sending.page.locator("#run-title").click()
+    sending.page.reload()
+    assert warned == ["beforeunload"]
+    sending.patches.clear()
+    expect(sending.part("continue")).to_contain_text("Pick the same files or folder again")
+    sending.pick(large_source)
+    sending.start()
+    sending.wait_until_sealed()
+    starts = [int(request.headers["upload-offset"]) for request in sending.patches]
+    assert starts, "everything was sent before the reload: the test is too slow to say anything"
+    assert min(starts) >= 1 << 20
+
+
+def test_a_lost_network_is_waited_for(sending: UploadDriver) -> None:
+    sending.throttle(0, offline=True)
+    banner = sending.part("banner")
+    expect(banner).to_contain_text("Waiting for the network")
+    expect(banner).to_contain_text(re.compile(r"retrying in \d+ s|trying now"))
+    sending.throttle(0)
+    expect(banner).to_be_hidden()
+    sending.wait_until_sealed()
+
+
+def test_a_killed_server_is_waited_for(sending: UploadDriver, application: LiveApplication) -> None:
+    application.kill()
+    try:
+        expect(sending.part("banner")).to_contain_text("Waiting for the server")
+    finally:
+        application.start()
+    sending.throttle(0)
+    sending.wait_until_sealed()
+
+
+def test_an_expired_session_is_renewed_in_another_tab(sending: UploadDriver, application: LiveApplication) -> None:
+    sending.page.context.clear_cookies()
+    banner = sending.part("banner")
+    expect(banner).to_contain_text("Your session has expired")
+    with sending.page.context.expect_page() as opened:
+        banner.get_by_role("link", name="Sign in").click()
+    sign_in(opened.value, application)
+    expect(banner).to_be_hidden()
+    sending.throttle(0)
+    sending.wait_until_sealed()
+
+
+def test_cancel_keeps_what_was_sent(upload_page: OpenPage, large_source: Path) -> None:
+    upload = upload_page("cancelled")
+    upload.throttle(SLOW)
+    upload.pick(large_source)
+    upload.start()
+    upload.wait_for_percent(15)
+    upload.part("cancel").click()
+    upload.page.get_by_role("button", name="Go on uploading").click()
+    expect(upload.part("heading")).to_have_text("Uploading")
+    upload.part("cancel").click()
+    upload.page.get_by_role("button", name="Stop, continue later").click()
+    upload.page.wait_for_url("**/versions/1/")
+    upload.page.get_by_role("link", name="Continue this upload").click()
+    upload.throttle(0)
+    upload.pick(large_source)
+    upload.start()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(large_source)
+
+
+def test_cancel_can_abandon_the_version(upload_page: OpenPage, large_source: Path) -> None:
+    upload = upload_page("abandoned")
+    upload.throttle(SLOW)
+    upload.pick(large_source)
+    upload.start()
+    upload.wait_for_percent(15)
+    upload.part("cancel").click()
+    upload.page.get_by_role("button", name="Abandon the version").click()
+    upload.page.wait_for_url("**/datasets/abandoned/")
+    status, _ = upload.application.request("GET", upload.api)
+    assert status == 404
+
+
+def test_a_changed_and_a_deleted_file_fail_alone(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("broken")
+    upload.pick(source)
+    (source / "a" / "one.txt").write_text("other bytes, and more of them, than when it was picked")
+    (source / "many" / "007.txt").unlink()
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("2 files could not be uploaded")
+    upload.part("failedFilter").click()
+    expect(upload.part("files").get_by_role("row")).to_have_count(2)
+    expect(upload.part("files")).to_contain_text("changed after it was picked")
+    good = {path: digest for path, digest in hash_folder(source).items() if path != "a/one.txt"}
+
+    # Sealing without them names them, and can be declined.
+    upload.part("sealWithout").click()
+    expect(upload.part("withoutNames").get_by_role("listitem")).to_have_text(["a/one.txt", "many/007.txt"])
+    upload.page.get_by_role("button", name="Go back").click()
+    assert upload.application.request("GET", f"{upload.api}/manifest")[0] != 200
+    upload.part("sealWithout").click()
+    upload.page.get_by_role("button", name="Leave out 2 files and seal").click()
+    upload.wait_until_sealed()
+    assert upload.manifest() == good
+
+
+def test_a_failed_file_is_picked_again(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("mended")
+    upload.pick(source)
+    (source / "a" / "one.txt").write_text("other bytes, and more of them, than when it was picked")
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("1 file could not be uploaded")
+    upload.part("addMore").click()
+    upload.pick(source)
+    upload.start()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(source)
+
+
+def test_files_of_an_earlier_session_that_never_came(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("left-over")
+    missing = [{"path": f"never/{number}.bin", "size": 5} for number in range(3)]
+    status, _ = upload.application.request("POST", f"{upload.api}/plan", body={"files": missing})
+    assert status == 200
+    upload.open()
+    expect(upload.part("continue")).to_contain_text("0 of 3 files")
+    upload.pick(source)
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("Not sealed: 3 files are missing")
+    expect(upload.part("outcomeNames")).to_contain_text("never/0.bin")
+    upload.part("sealWithout").click()
+    upload.page.get_by_role("button", name="Leave out 3 files and seal").click()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(source)
+
+
+def test_a_version_sealed_elsewhere_stops_the_upload(upload_page: OpenPage, source: Path, signed_in: Page) -> None:
+    upload = upload_page("taken")
+    upload.pick(source / "a")
+    upload.start()
+    upload.wait_until_sealed()
+    upload.start_version()
+    upload.open()
+    upload.pick(source)
+    upload.application.request("POST", f"{upload.api}/abandon")
+    upload.start()
+    expect(upload.part("banner")).to_contain_text("no version taken@2")
+    expect(upload.part("heading")).to_have_text("Stopped")
+    del signed_in
