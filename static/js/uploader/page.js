@@ -153,7 +153,7 @@ class UploadPage {
   }
 
   start() {
-    const { files } = this.selection.resolve();
+    const files = [...this.selection.resolve().files].sort((a, b) => (a.path < b.path ? -1 : 1));
     this.#keepChoices();
     this.addingMore = false;
     this.outcome.hide();

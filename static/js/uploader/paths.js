@@ -4,6 +4,9 @@
 export const MAX_PART_BYTES = 255;
 export const MAX_PATH_BYTES = 4096;
 
+// A whole path of harmless ASCII, as most are: parts of printable characters, none of them "." or "..".
+const PLAIN = /^(?:(?!\.\.?(?:\/|$))[ -.0-[\]-~]+\/)*(?!\.\.?$)[ -.0-[\]-~]+$/u;
+
 const encoder = new TextEncoder();
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/u;
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -20,6 +23,7 @@ export function normalise(path) {
 
 /** Why the tree would refuse this path, or "" when it is good. */
 export function pathProblem(path) {
+  if (path.length <= MAX_PART_BYTES && PLAIN.test(path)) return "";
   if (path === "") return "The path is empty.";
   if (LONE_SURROGATE.test(path)) return "The name is not valid Unicode.";
   if (path.includes("\\")) return "A name may not contain a backslash.";

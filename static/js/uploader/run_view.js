@@ -15,7 +15,7 @@ const FILTERS = {
 const WORDS = { waiting: "Waiting", hashing: "Reading", hashed: "Read", queued: "To be sent", sending: "Sending" };
 const ICONS = { waiting: "clock", hashing: "hash", hashed: "clock", queued: "clock", sending: "arrow-up", done: "check", failed: "error" };
 const HEADINGS = {
-  idle: "", running: "Uploading", paused: "Paused", checking: "Checking with the server", finished: "All files have been handled", stopped: "Stopped",
+  idle: "", running: "Uploading", paused: "Paused", checking: "Checking with the server", finished: "Upload finished", stopped: "Stopped",
 };
 
 /** Events: "retry" with detail {items}. Buttons for pause, resume and cancel belong to the page. */
@@ -98,6 +98,7 @@ export class RunView extends EventTarget {
     this.#el.saved.title = formatPlural(items.savedCount, "file needed no sending", "files needed no sending");
     const hashing = toHash > 0 && running ? `Reading: ${formatBytes(items.hashedBytes)} of ${formatBytes(items.bytes)} at ${formatBytes(hashSpeed)}/s` : "";
     setText(this.#el.hashing, hashing);
+    this.#el.hashing.hidden = !running;
     if (running) announce(`${formatPercent(items.settledBytes, items.bytes)} uploaded. ${formatSeconds(left) && `${formatSeconds(left)} left.`}`, { urgent: false });
   }
 
@@ -127,7 +128,7 @@ function makeFileRow() {
 }
 
 function stateWords(item) {
-  if (item.state === "done") return item.saved ? "Was there" : "Stored";
+  if (item.state === "done") return item.saved ? "Already there" : "Stored";
   if (item.state === "failed") return "Failed";
   if (item.state === "hashing" && item.hashed > 0) return `Reading ${formatPercent(item.hashed, item.size)}`;
   if (item.state === "sending" && item.sent > 0) return `Sending ${formatPercent(item.sent, item.size)}`;

@@ -6,9 +6,12 @@ import { cleanFolder, joinPath, nameOf, normalise, pathProblem } from "./paths.j
 const SYSTEM_FILES = new Set([".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", ".localized"]);
 const SYSTEM_FOLDERS = new Set(["__macosx", ".git", ".svn", ".hg", ".ipynb_checkpoints", ".trashes", ".spotlight-v100", ".fseventsd"]);
 
+/** Nearly every path is cleared by one look, before it is taken apart. */
+const SUSPECT = /(?:^|\/)(?:\.|__macosx|thumbs\.db|ehthumbs\.db|desktop\.ini)/iu;
+
 /** The name that makes a path hidden under the choice "system" or "dot"; "" when it stays. */
 export function hiddenBy(path, choice) {
-  if (choice === "all") return "";
+  if (choice === "all" || !SUSPECT.test(path)) return "";
   const parts = path.split("/");
   for (let index = 0; index < parts.length; index += 1) {
     const name = parts[index];
