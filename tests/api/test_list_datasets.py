@@ -132,20 +132,18 @@ def walk(client: Client, query: str) -> Sequence[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "sort", ["name", "-name", "updated", "-updated", "size", "-size", "versions", "-files", "created"]
-)
-@pytest.mark.parametrize("limit", [1, 3, 7, 50])
-def test_pages_hold_everything_once_and_in_order(team: Team, reader: Client, sort: str, limit: int) -> None:
+@pytest.mark.parametrize("limit", [1, 3, 7])
+def test_pages_hold_everything_once_and_in_order(team: Team, reader: Client, limit: int) -> None:
     maker = make_member(team)
     now = timezone.now()
     # Many equal keys, so that the order hangs on what makes it unique.
     Dataset.objects.bulk_create(
         Dataset(team=team, name=f"data{n}", created_by=maker, created_at=now, updated_at=now) for n in range(7)
     )
-    whole = names(reader, sort=sort)
-    assert len(set(whole)) == 7
-    assert walk(reader, f"sort={sort}&limit={limit}") == whole
+    for sort in ("name", "-name", "updated", "-updated", "created", "size", "-size", "-files", "versions"):
+        whole = names(reader, sort=sort)
+        assert len(set(whole)) == 7
+        assert walk(reader, f"sort={sort}&limit={limit}") == whole, sort
 
 
 def test_what_appears_meanwhile_moves_nothing(team: Team, reader: Client) -> None:
@@ -185,9 +183,7 @@ def test_a_cursor_holds_for_its_own_order_only(team: Team, reader: Client) -> No
 
 def test_the_number_of_queries_does_not_grow(team: Team, reader: Client) -> None:
     def queries() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with CaptureQueriesContext(connection) as captured:
             names(reader)
         return len(captured)
 
