@@ -218,6 +218,14 @@ class DurationField(forms.CharField):
         return int(sum(float(number) * _TIMES[unit] for number, unit in parts))
 
 
+def split_command(text: str) -> list[str]:
+    """Split a command as a shell would; ValueError while a quotation is open.
+
+    Browsers send a text field's line ends as CR LF, and bash stumbles over the CR.
+    """
+    return shlex.split(text.replace("\r\n", "\n"))
+
+
 class JobForm(forms.Form):
     """A job without its datasets and environment, which are lists of rows."""
 
@@ -255,7 +263,7 @@ class JobForm(forms.Form):
     def clean_command(self) -> list[str]:
         """Split as a shell would, without running one."""
         try:
-            words = shlex.split(self.cleaned_data["command"])
+            words = split_command(self.cleaned_data["command"])
         except ValueError as error:
             message = f"This can't be split into words: {str(error)[:1].lower()}{str(error)[1:]}."
             raise forms.ValidationError(message) from error

@@ -16,7 +16,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from datasets_app.errors import AppError
-from datasets_app.forms import JobForm, show_errors
+from datasets_app.forms import JobForm, show_errors, split_command
 from datasets_app.models import Job
 from datasets_app.services.job_drafts import draft_job, free_mount_name
 from datasets_app.services.job_rules import JobLimits
@@ -160,13 +160,13 @@ def _change(data: QueryDict, rows: Rows) -> Rows:
 
 
 def _typed(data: QueryDict) -> dict[str, str]:
-    return {name: data[name] for name in JobForm.base_fields if name in data}
+    return {name: value for name in JobForm.base_fields if isinstance(value := data.get(name), str)}
 
 
 def _words(form: JobForm) -> list[str] | None:
     """Return the command as it would be split; None while a quotation is open."""
     try:
-        return shlex.split(str(form["command"].value() or ""))
+        return split_command(str(form["command"].value() or ""))
     except ValueError:
         return None
 

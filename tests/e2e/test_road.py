@@ -80,7 +80,7 @@ def send_and_seal(page: Page, label: str) -> None:
 
 
 def slow_down(page: Page, bytes_per_second: int) -> None:
-    """Limit the browser's uploads; -1 lifts the limit."""
+    """Limit how fast the browser uploads; -1 lifts the limit."""
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
     session.send(
@@ -90,7 +90,7 @@ def slow_down(page: Page, bytes_per_second: int) -> None:
 
 
 def wait_for_progress(page: Page, part: float) -> None:
-    """Wait until this part of the bytes was sent. (Playwright's own wait needs `eval`, which the page forbids.)"""
+    """Wait until this part of the bytes was sent: Playwright's own wait needs `eval`, which the page forbids."""
     end = time.monotonic() + 60
     while page.locator('[data-el="bar"]').evaluate("bar => bar.value / bar.max") < part:
         assert time.monotonic() < end, "the upload made no progress"
