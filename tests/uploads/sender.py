@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from django.test import Client
 
 from datasets_app.models import Role, Team, User, Version
+from datasets_app.services.versions import run_seal
+from datasets_app.services.walking import walk_files
 from tests.factories import api_client, make_dataset, make_member, make_team
 
 if TYPE_CHECKING:
@@ -58,6 +60,29 @@ class Sender:
         """Send JSON to one of the version's addresses; with none, start a version."""
         address = f"{self.base}/{self.number}/{what}" if what else self.base
         return self.client.post(address, body, content_type="application/json")
+
+    def post_new(self, *, base: int) -> int:
+        """Start another version on a sealed one; return its number."""
+        answer = self.client.post(self.base, {"base": base}, content_type="application/json")
+        assert answer.status_code == 201, answer.content
+        return int(answer.json()["number"])
+
+    def work(self) -> None:
+        """Do what the worker would do after a seal was asked for."""
+        run_seal(self.version.pk)
+
+    def seal(self) -> None:
+        """Seal the version and see that it has become available."""
+        answer = self.post("seal")
+        assert answer.status_code == 202, answer.content
+        self.work()
+        assert self.version.status == "available", self.version.error
+
+    def paths(self) -> dict[str, int]:
+        """Return path and size of every file of the sealed version."""
+        root = self.version.root
+        assert root is not None
+        return {file.path: file.size for file in walk_files(root)}
 
     def plan(self, files: Mapping[str, bytes], *, hashed: bool = True) -> dict[str, dict[str, Any]]:
         """Declare the files; return the answer by path."""
