@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from datasets_app.models import Job
 from datasets_app.permissions import may
+from datasets_app.runners.usage import format_bytes
 from datasets_app.services.job_files import OutputFile, describe_job, find_output
 from datasets_app.services.job_rules import shown_env
 from datasets_app.services.jobs import get_job, list_jobs, stop_job
@@ -27,20 +28,22 @@ SHOWN_OUTPUTS = 50
 @signed_in
 def job_list(request: SignedInRequest, team: str) -> HttpResponse:
     """List the team's jobs; htmx asks for the results again while one of them is active."""
-    asked = {key: request.GET.get(key, "").strip() for key in ("search", "status", "kind")}
+    search, status, kind = (request.GET.get(key, "").strip() for key in ("search", "status", "kind"))
     cursor = request.GET.get("cursor")
-    page = list_jobs(request.user, team=team, **asked, cursor=cursor)
+    page = list_jobs(request.user, team=team, search=search, status=status, kind=kind, cursor=cursor)
     row = get_team(request.user, team=team)
     context = {
         "team": row,
         "page": page,
         "cursor": cursor,
-        "filtered": any(asked.values()),
+        "search": search,
+        "status": status,
+        "kind": kind,
+        "filtered": bool(search or status or kind),
         "statuses": Job.Status.values,
         "kinds": Job.Kind.values,
         "is_moving": any(job.is_active for job in page.items),
         "may_create": may(request.user, "job.create", row),
-        **asked,
     }
     return render(request, f"jobs/job_list.html{'#results' if is_part(request) else ''}", context)
 
@@ -56,6 +59,7 @@ def job_detail(request: SignedInRequest, team: str, name: str) -> HttpResponse:
         "job": job,
         "facts": describe_job(request.user, job=job, with_log=not part),
         "command": shlex.join(job.command),
+        "memory": format_bytes(job.memory_bytes) if job.memory_bytes else "",
         "env": shown_env(job.env),
         "shown_outputs": SHOWN_OUTPUTS,
         "log_url": reverse("api:read_log", kwargs={"team": team, "name": name}),
