@@ -1,0 +1,77 @@
+"""The real server: a worker that is killed in the midst of a job leaves no process, and the job says what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runners.conftest import living
+from tests.servers import LiveApplication, serve_application
+
+pytestmark = pytest.mark.server
+MARK = "sleep\x0091."
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[LiveApplication]:
+    """Run the application with a reaper that comes often."""
+    with serve_application(tmp_path / "application", REAP_SECONDS="1", LEASE_SECONDS="60") as application:
+        application.bootstrap()
+        yield application
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return condition()
+
+
+def job_of(application: LiveApplication, name: str) -> dict[str, Any]:
+    status, body = application.request("GET", f"/api/v1/teams/{application.team}/jobs/{name}")
+    assert status == 200, body
+    return dict(json.loads(body))
+
+
+def submit(application: LiveApplication, name: str, script: str) -> None:
+    command = {"name": name, "kind": "training", "command": ["bash", "-c", script]}
+    status, body = application.request("POST", f"/api/v1/teams/{application.team}/jobs", body=command)
+    assert status == 201, body
+
+
+def test_killed_in_a_job(application: LiveApplication) -> None:
+    submit(application, "first", "(setsid sleep 91.1 &); sleep 91.2")
+    assert until(lambda: len(living(MARK)) == 2)
+    assert job_of(application, "first")["status"] == "running"
+
+    for pid in application.pids("worker"):
+        os.kill(pid, signal.SIGKILL)
+    assert until(lambda: not living(MARK), 5)
+    application.stop()
+    application.start()
+
+    assert until(lambda: job_of(application, "first")["status"] == "failed")
+    job = job_of(application, "first")
+    assert (job["error"], job["exit_code"]) == ("The worker that ran it died.", None)
+    submit(application, "second", "echo fine")
+    assert until(lambda: job_of(application, "second")["status"] == "succeeded")
+
+
+def test_everything_killed_in_a_job(application: LiveApplication) -> None:
+    submit(application, "first", "sleep 91.3")
+    assert until(lambda: bool(living(MARK)))
+    submit(application, "waiting", "echo fine")
+    application.kill()
+    assert until(lambda: not living(MARK), 5)
+    application.start()
+    assert until(lambda: job_of(application, "first")["status"] == "failed")
+    assert until(lambda: job_of(application, "waiting")["status"] == "succeeded")
