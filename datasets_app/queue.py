@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from celery import Task, current_app
@@ -20,7 +21,8 @@ def enqueue(task_name: str, **kwargs: Any) -> None:
 
 
 def _find_task(task_name: str) -> "Task[..., Any]":
-    current_app.loader.import_default_modules()
+    # By its name: tasks call services, and services call this file.
+    import_module("datasets_app.tasks")
     try:
         return current_app.tasks[task_name]
     except KeyError as error:

@@ -1,6 +1,5 @@
 """The Celery application; `celery -A flexai_site.celery worker --beat` runs it."""
 
-import logging.config
 import os
 import signal
 import warnings
@@ -26,11 +25,8 @@ app.autodiscover_tasks(["datasets_app"])
 
 
 @signals.setup_logging.connect
-def configure_logs(**_kwargs: Any) -> None:
-    """Log as the web server does; a receiver here keeps Celery from setting up handlers of its own."""
-    from django.conf import settings
-
-    logging.config.dictConfig(settings.LOGGING)
+def keep_logs(**_kwargs: Any) -> None:
+    """Keep Celery from setting up handlers of its own, which it does where nobody listens: Django has set up ours."""
 
 
 @signals.worker_init.connect

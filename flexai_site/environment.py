@@ -41,10 +41,11 @@ class Environment:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
-        self._known: set[str] = set()
+        # The names of all settings that were asked for so far.
+        self.known: set[str] = set()
 
     def _read(self, name: str, default: T, expected: str, cast: Callable[[str], T]) -> T:
-        self._known.add(name)
+        self.known.add(name)
         given = PREFIX + name if self._variables.get(PREFIX + name, "").strip() else name
         value = self._variables.get(given, "").strip()
         if not value:
@@ -153,8 +154,8 @@ class Environment:
         """Stop when a variable with our prefix is none of the settings that were read so far."""
         for given in sorted(self._variables):
             name = given.removeprefix(PREFIX)
-            if given.startswith(PREFIX) and name not in self._known and given not in CLIENT_NAMES:
-                near = difflib.get_close_matches(name, self._known, n=1)
+            if given.startswith(PREFIX) and name not in self.known and given not in CLIENT_NAMES:
+                near = difflib.get_close_matches(name, self.known, n=1)
                 hint = f" Did you mean {PREFIX}{near[0]}?" if near else " docs/operations.md lists all settings."
                 message = f"Setting {given} is unknown.{hint}"
                 raise SettingError(message)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
@@ -60,3 +61,19 @@ class PageCompressionMiddleware(GZipMiddleware):
         if isinstance(response, HttpResponse) and kind in _COMPRESSED_TYPES and response.status_code != 206:  # noqa: PLR2004
             return super().process_response(request, response)
         return response
+
+
+class RefuseNulMiddleware:
+    """Refuse addresses that hold a NUL: no name here does, and PostgreSQL breaks off a query that does.
+
+    Place it last, so that the refusal is rendered like every other error.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer 400."""
+        if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            raise SuspiciousOperation("The address holds a NUL.")
+        return self.get_response(request)

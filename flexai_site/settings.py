@@ -116,9 +116,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    # The last two meet a view's errors first: problems for programs, then pages for people.
+    # These two meet a view's errors first: problems for programs, then pages for people.
     "datasets_app.views.errors.ErrorPagesMiddleware",
     "datasets_app.api.middleware.ApiMiddleware",
+    "flexai_site.middleware.RefuseNulMiddleware",
 ]
 CSRF_FAILURE_VIEW = "datasets_app.views.errors.csrf_failure"
 ROOT_URLCONF = "flexai_site.urls"
@@ -216,7 +217,7 @@ DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
 # --- Worker
 WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 4, least=2, most=256)
 # A job keeps its worker process for as long as it runs; one must stay free for seals and the reaper.
-JOB_SLOTS = env.number("JOB_SLOTS", 2, least=1, most=WORKER_CONCURRENCY - 1)
+JOB_SLOTS = env.number("JOB_SLOTS", min(2, WORKER_CONCURRENCY - 1), least=1, most=WORKER_CONCURRENCY - 1)
 # The Python that jobs find first, more folders that they may read (CUDA under /opt), and devices (/dev/nvidia0).
 JOB_PYTHON = env.path("JOB_PYTHON", Path(sys.executable))
 JOB_HOST_PATHS = [Path(name) for name in env.names("JOB_HOST_PATHS", [])]

@@ -1,0 +1,88 @@
+"""`enqueue` and the broker on disk."""
+
+import json
+import threading
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty
+
+import pytest
+from django.db import transaction
+from kombu import Connection
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
+from datasets_app.queue import enqueue
+
+
+@pytest.fixture
+def waiting(settings: Settings) -> Path:
+    """Return the broker's folder, empty."""
+    folder = Path(settings.BROKER_DIR) / "queue"
+    for message in folder.iterdir():
+        message.unlink()
+    return folder
+
+
+@pytest.mark.django_db
+def test_it_works(waiting: Path, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> None:
+    with django_capture_on_commit_callbacks() as callbacks:
+        enqueue("datasets_app.reap")
+    assert list(waiting.iterdir()) == []
+    for callback in callbacks:
+        callback()
+    (message,) = waiting.iterdir()
+    assert json.loads(message.read_text())["headers"]["task"] == "datasets_app.reap"
+
+
+def test_an_unknown_task_is_refused_at_once() -> None:
+    with pytest.raises(LookupError, match="no task named"):
+        enqueue("datasets_app.raep")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_that_fails_does_not_fail_the_request(waiting: Path, caplog: pytest.LogCaptureFixture) -> None:
+    away = waiting.rename(waiting.with_name("away"))
+    try:
+        enqueue("datasets_app.reap")
+    finally:
+        away.rename(waiting)
+    assert "The broker did not take a task" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rollback_sends_nothing(waiting: Path) -> None:
+    with transaction.atomic():
+        enqueue("datasets_app.reap")
+        transaction.set_rollback(True)
+    assert list(waiting.iterdir()) == []
+
+
+def test_each_message_is_taken_once_and_whole(tmp_path: Path) -> None:
+    folders = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+    options = {name: str(tmp_path / folder) for name, folder in folders.items()} | {"polling_interval": 0.01}
+    for folder in folders.values():
+        (tmp_path / folder).mkdir(exist_ok=True)
+    taken: list[int] = []
+
+    def take() -> None:
+        with Connection("filesystem://", transport_options=options) as connection:
+            queue = connection.SimpleQueue("numbers")
+            with suppress(Empty):
+                while True:
+                    message = queue.get(timeout=2)
+                    taken.append(message.payload["number"])
+                    message.ack()
+            queue.close()
+
+    takers = [threading.Thread(target=take) for _ in range(3)]
+    with Connection("filesystem://", transport_options=options) as connection:
+        queue = connection.SimpleQueue("numbers")
+        for taker in takers:
+            taker.start()
+        for number in range(200):
+            queue.put({"number": number})
+        for taker in takers:
+            taker.join()
+        queue.close()
+    assert sorted(taken) == list(range(200))
+    assert list((tmp_path / "queue").iterdir()) == []
