@@ -56,7 +56,7 @@ class PageCompressionMiddleware(GZipMiddleware):
     """Compress pages and small JSON answers; never streams and files, whose length and ranges must stay exact."""
 
     @override
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:  # type: ignore[override]
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         if isinstance(response, HttpResponse) and kind in _COMPRESSED_TYPES and response.status_code != 206:  # noqa: PLR2004
             return super().process_response(request, response)

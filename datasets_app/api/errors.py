@@ -36,7 +36,7 @@ _KNOWN: dict[type[Exception], AppError] = {
     Http404: NotFound("There is nothing at this address."),
     PermissionDenied: Forbidden("You may not do this."),
     RequestDataTooBig: TooLarge("The request's body is larger than this address takes. Send fewer items at once."),
-    HttpError: AppError("The request's body is not JSON."),
+    HttpError: AppError("The request's body is not JSON, or a text in it holds a NUL."),
     UnreadablePostError: AppError("The connection broke before the whole request was here."),
     OperationalError: Unavailable("The database is busy or away. Try again in a moment."),
 }

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from datasets_app.models import Role
+from datasets_app.models import Role, User
 from tests.factories import PASSWORD, make_member, make_team
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -105,6 +105,18 @@ def test_an_admin_changes_a_role_and_removes_a_member(watched: Page, live_server
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_text("grace is no longer in vision.")).to_be_visible()
     expect(page.get_by_label("Role of grace")).to_have_count(0)
+
+
+def test_the_administration_keeps_the_policy(watched: Page, live_server: LiveServer) -> None:
+    page = watched
+    make_team("vision", admin=User.objects.create_superuser("root", password=PASSWORD))
+    page.goto(f"{live_server.url}/admin/")
+    page.get_by_label("User name").fill("root")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="Teams", exact=True).first.click()
+    page.get_by_role("link", name="vision").click()
+    expect(page.get_by_role("button", name="Save", exact=True)).to_be_visible()
 
 
 def test_the_api_documentation_needs_no_other_server(watched: Page, live_server: LiveServer) -> None:

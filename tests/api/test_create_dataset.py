@@ -80,7 +80,7 @@ def test_bad_name(name: str) -> None:
         ({"name": "images", "tags": ["x" * 51]}, "tags"),
         ({"name": "images", "tags": [f"t{n}" for n in range(21)]}, "tags"),
         ({"name": "images", "description": "x" * 20_001}, "description"),
-        ({"name": "images", "description": "a\0b"}, "description"),
+        ({"name": "images", "description": "a\x07b"}, "description"),
         ([], ""),
     ],
 )
@@ -92,8 +92,15 @@ def test_bad_body_names_the_field(body: object, field: str) -> None:
     assert field in {item["field"] for item in response.json()["errors"]}
 
 
-def test_body_that_is_not_json() -> None:
+@pytest.mark.parametrize("body", ["{", "", "\xff", '{"name": "images", "description": "a\\u0000b"}', "[" * 5000])
+def test_body_that_is_not_json(body: str) -> None:
     client = api_client(make_member(make_team("vision")))
-    response = client.post(URL, "{", content_type="application/json")
-    assert response.status_code == 400
-    assert response.json()["detail"] == "The request's body is not JSON."
+    response = client.post(URL, body.encode("latin-1"), content_type="application/json")
+    assert response.status_code in {400, 422}
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_backslash_before_u0000_is_no_nul() -> None:
+    client = api_client(make_member(make_team("vision")))
+    body = {"name": "images", "description": "\\u0000"}
+    assert client.post(URL, body, content_type="application/json").json()["description"] == "\\u0000"

@@ -25,6 +25,9 @@ MEMBERS = {"type", "title", "status", "detail", "errors", "request_id"}
         ("GET", "/api/v1/teams/nobody/datasets", 404),
         ("DELETE", "/api/v1/teams", 405),
         ("GET", "/api/v1/teams/vision/datasets?limit=many", 422),
+        ("GET", "/api/v1/teams/vision/datasets?search=%00", 400),
+        ("GET", "/api/v1/teams/vi%00sion/datasets", 400),
+        ("GET", f"/api/v1/teams/vision/datasets/images/versions/{10**30}", 404),
     ],
 )
 def test_it_works(method: str, url: str, status: int) -> None:
