@@ -68,33 +68,32 @@ class Overlay:
         self._children = children
         self._files = _Head((to_key(entry.path), entry) for entry in files)
         self._removals = _Head((to_key(path), path) for path in removals)
+        # The key of the last new file; no key is empty.
+        self._replaced = ""
 
     def entries(self, base: int | None) -> Iterator[FileEntry | TreeEntry]:
         """Entries of the new tree in tree order, for `merkle.TreeBuilder`; `base` is the id of the base's root."""
-        # A list, not recursion: legal paths are 2048 folders deep.
-        opened: list[tuple[Iterator[Child], str]] = []
-        if base is not None:
-            opened.append((iter(self._children(base)), ""))
-        while opened:
-            children, prefix = opened[-1]
+        # A stack of our own: a legal path has more folders than Python allows calls.
+        open_ones = [] if base is None else [("", iter(self._children(base)))]
+        while open_ones:
+            prefix, children = open_ones[-1]
             child = next(children, None)
             if child is None:
-                opened.pop()
+                open_ones.pop()
                 continue
             key = prefix + child.name
-            while self._files.before(key):
-                yield from self._new_file()
+            yield from self._new_files(until=key)
+            covered = self._is_covered(key)
             if child.file_count is None:
-                yield from self._file(child, key)
+                if not covered:
+                    yield FileEntry(from_key(key), child.digest, child.size, child.ref)
                 continue
             inside = key + KEY_SEPARATOR
-            # A new file in the folder's place comes first, for the builder to refuse unless the folder is removed.
-            while self._files.at(key):
-                yield from self._new_file()
-            if self._take_removals(inside, whole=True):
-                continue
-            if self._files.below(inside) or self._removals.below(inside):
-                opened.append((iter(self._children(child.ref)), inside))
+            if self._removals.at(inside):
+                while self._removals.below(inside):
+                    self._removals.pop()
+            elif self._files.below(inside) or self._removals.below(inside):
+                open_ones.append((inside, iter(self._children(child.ref))))
             else:
                 yield TreeEntry(from_key(key), child.digest, child.file_count, child.size, child.ref)
         while not self._files.done:
@@ -105,19 +104,18 @@ class Overlay:
         if entry is not None:
             yield entry
 
-    def _file(self, child: Child, key: str) -> Iterator[FileEntry]:
-        removed = self._take_removals(key)
-        if self._files.at(key):
+    def _new_files(self, *, until: str) -> Iterator[FileEntry]:
+        """Give the new files up to this key, itself included; forget removals that lie before it."""
+        while self._files.before(until) or self._files.at(until):
+            self._replaced = self._files.key
             yield from self._new_file()
-        elif not removed:
-            yield FileEntry(from_key(key), child.digest, child.size, child.ref)
+        while self._removals.before(until):
+            self._removals.pop()
 
-    def _take_removals(self, key: str, *, whole: bool = False) -> bool:
-        """Whether `key` is removed; skips removals of what is not there, or goes with a `whole` folder."""
-        while self._removals.before(key):
+    def _is_covered(self, key: str) -> bool:
+        """Tell whether a file of this key is removed, or replaced by a new one."""
+        removed = False
+        while self._removals.at(key):
+            removed = True
             self._removals.pop()
-        found = False
-        while self._removals.at(key) or (found and whole and self._removals.below(key)):
-            found = True
-            self._removals.pop()
-        return found
+        return removed or self._replaced == key

@@ -1,106 +1,165 @@
-"""A new version over its base: the same tree as one built from nothing, without reading what stays."""
+"""Laying changes over a base gives what building from scratch gives, and reads only what changed."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datasets_app.store.digest import format_digest
-from datasets_app.store.merkle import EmptyTree, FileAndDirectory, TreeBuilder
+from datasets_app.store.merkle import EmptyTree, FileAndDirectory, FileEntry, TreeBuilder, TreeEntry
 from datasets_app.store.overlay import Child, Overlay
-from datasets_app.store.paths import to_key
+from datasets_app.store.paths import parents, to_key
 from tests.store.naive import digest_of
-from tests.store.test_merkle import entries, trees
+
+Files = dict[str, bytes]
+# Names around "/" in byte order, where a sort by plain paths would go wrong.
+PARTS = st.sampled_from(["a", "a-", "a-b", "a.b", "a0", "ab", "b", "é", "\uff41", "😀"])
+PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
+
+
+def without_clashes(paths: Iterable[str]) -> list[str]:
+    kept: list[str] = []
+    for path in paths:
+        if path not in kept and not set(kept) & set(parents(path)) and not any(k.startswith(f"{path}/") for k in kept):
+            kept.append(path)
+    return kept
 
 
 class Base:
-    """A version's directories by number, as a database has them, and which of them were read."""
+    """A tree in memory, told apart by numbers as rows are; remembers which directories were read."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.folders: list[dict[str, Child]] = []
+        self.paths: list[str] = []
         self.read: list[str] = []
-        self._rows: dict[int, list[Child]] = {}
-        self._paths: dict[int, str] = {}
-        totals: dict[int, tuple[int, int]] = {}
-        contents = dict(enumerate(entries(files)))
-        numbered = (entry._replace(ref=number) for number, entry in contents.items())
-        for node in TreeBuilder().build(numbered):
-            node.ref = self.root = len(self._rows)
-            below = [Child(name, contents[ref].sha256, contents[ref].size, ref) for name, ref in node.files]
-            for name, digest, ref in node.subdirectories:
-                assert ref is not None
-                file_count, size = totals[ref]
-                below.append(Child(name, digest, size, ref, file_count))
-            self._rows[node.ref] = sorted(below)
-            self._paths[node.ref] = node.path
-            totals[node.ref] = (node.file_count, node.size)
+        self.root = self._add("", files)
+
+    def _add(self, path: str, files: Mapping[str, bytes]) -> int:
+        children: dict[str, Child] = {}
+        for name in {path.partition("/")[0] for path in files}:
+            inner = {path.partition("/")[2]: data for path, data in files.items() if path.partition("/")[0] == name}
+            if "" in inner:
+                data = inner[""]
+                children[name] = Child(name, hashlib.sha256(data).digest(), len(data), 0)
+            else:
+                digest = bytes.fromhex(digest_of(inner).removeprefix("sha256:"))
+                ref = self._add(f"{path}{name}/", inner)
+                children[name] = Child(name, digest, sum(map(len, inner.values())), ref, len(inner))
+        self.folders.append(children)
+        self.paths.append(path)
+        return len(self.folders) - 1
 
     def children(self, ref: int) -> Iterator[Child]:
-        """List a directory, and note that it was read."""
-        self.read.append(self._paths[ref])
-        return iter(self._rows[ref])
+        """List one directory, sorted."""
+        self.read.append(self.paths[ref])
+        return (self.folders[ref][name] for name in sorted(self.folders[ref]))
 
 
-def build(base: Base | None, new: dict[str, bytes], removals: set[str]) -> str:
-    overlay = Overlay(base.children if base else lambda _ref: [], entries(new), sorted(removals, key=to_key))
-    *_, root = TreeBuilder().build(overlay.entries(base.root if base else None))
-    return format_digest(root.digest)
+def overlay(base: Base, changes: Files, removals: Iterable[str]) -> list[FileEntry | TreeEntry]:
+    files = [FileEntry(p, hashlib.sha256(d).digest(), len(d), 0) for p, d in changes.items()]
+    files.sort(key=lambda entry: to_key(entry.path))
+    laid = Overlay(base.children, files, sorted(set(removals), key=to_key))
+    return list(laid.entries(base.root if base.folders[base.root] else None))
 
 
-def test_it_works() -> None:
-    base = Base({"a/x": b"1", "a/y": b"2", "b/z": b"3", "c": b"4"})
-    digest = build(base, {"a/new": b"5", "c": b"changed"}, {"a/x"})
-    assert digest == digest_of({"a/new": b"5", "a/y": b"2", "b/z": b"3", "c": b"changed"})
-    assert base.read == ["", "a"], "b stays as it is, and is not read"
-
-
-def test_without_a_base() -> None:
-    assert build(None, {"a/b": b"1"}, {"c"}) == digest_of({"a/b": b"1"})
-
-
-def test_a_file_takes_the_place_of_a_folder_only_if_that_is_removed() -> None:
-    base = Base({"a/x": b"1", "b": b"2"})
-    with pytest.raises(FileAndDirectory):
-        build(base, {"a": b"file"}, set())
-    assert build(base, {"a": b"file"}, {"a/"}) == digest_of({"a": b"file", "b": b"2"})
-    with pytest.raises(FileAndDirectory):
-        build(base, {"b/x": b"3"}, set())
-    assert build(base, {"b/x": b"3"}, {"b"}) == digest_of({"a/x": b"1", "b/x": b"3"})
-
-
-def test_folders_without_files_are_not_kept() -> None:
-    base = Base({"a/b/c": b"1", "d": b"2"})
-    assert build(base, {}, {"a/b/c"}) == digest_of({"d": b"2"})
-    with pytest.raises(EmptyTree):
-        build(base, {}, {"a/b/c", "d"})
-
-
-def test_new_files_in_a_removed_folder_stay() -> None:
-    base = Base({"a/b": b"1", "a/c/d": b"2", "e": b"3"})
-    assert build(base, {"a/c/new": b"4"}, {"a/", "a/b"}) == digest_of({"a/c/new": b"4", "e": b"3"})
-
-
-def test_as_deep_as_paths_may_be() -> None:
-    deepest = "a/" * 2047 + "x"
-    base = Base({deepest: b"1"})
-    digest = build(base, {deepest: b"2"}, set())
-    assert digest == build(None, {deepest: b"2"}, set())
-
-
-@given(trees(), trees(), st.data())
-def test_same_as_built_from_nothing(old: dict[str, bytes], new: dict[str, bytes], data: st.DataObject) -> None:
-    folders = {path[: end + 1] for path in old for end, letter in enumerate(path) if letter == "/"}
-    removals = data.draw(st.sets(st.sampled_from(sorted(old.keys() | folders | {"not there", "nor/"}))))
-    left = {
-        path: content
-        for path, content in old.items()
-        if path not in removals and not any(path.startswith(gone) for gone in removals if gone.endswith("/"))
+def model(base: Files, changes: Files, removals: Iterable[str]) -> Files:
+    """Do the same with a dict."""
+    kept = {
+        path: data
+        for path, data in base.items()
+        if path not in removals and not any(gone.endswith("/") and path.startswith(gone) for gone in removals)
     }
-    expected = left | new
-    try:
-        *_, root = TreeBuilder().build(entries(expected))
-    except FileAndDirectory:
+    return kept | changes
+
+
+def digest(entries: Iterable[FileEntry | TreeEntry]) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        return format_digest([node.digest for node in TreeBuilder(Path(folder)).build(entries)][-1])
+
+
+@given(
+    base=st.lists(PATHS, max_size=20),
+    changes=st.lists(PATHS, max_size=10),
+    removed=st.lists(PATHS, max_size=6),
+    folders=st.lists(PATHS, max_size=4),
+    picked=st.data(),
+)
+def test_equal_to_a_dict(
+    base: list[str], changes: list[str], removed: list[str], folders: list[str], picked: st.DataObject
+) -> None:
+    old = {path: path.encode() for path in without_clashes(base)}
+    above = sorted({folder for path in old for folder in parents(path)})
+    removals = {*removed, *(f"{folder}/" for folder in folders)}
+    # Most made-up paths name nothing; these do.
+    if old:
+        removals |= set(picked.draw(st.lists(st.sampled_from(sorted(old)), max_size=4)))
+    if above:
+        removals |= {f"{folder}/" for folder in picked.draw(st.lists(st.sampled_from(above), max_size=2))}
+        # Without its slash, a folder is no file to remove.
+        removals |= set(picked.draw(st.lists(st.sampled_from(above), max_size=1)))
+    new = {path: b"new " + path.encode() for path in without_clashes(changes)}
+    wanted = model(old, new, removals)
+    entries = overlay(Base(old), new, removals)
+    if not wanted:
+        with pytest.raises(EmptyTree):
+            digest(entries)
+    elif len(without_clashes(wanted)) < len(wanted):
         with pytest.raises(FileAndDirectory):
-            build(Base(old), new, removals)
+            digest(entries)
     else:
-        assert build(Base(old), new, removals) == format_digest(root.digest)
+        assert digest(entries) == digest_of(wanted)
+
+
+@given(base=st.lists(PATHS, min_size=1, max_size=30), changed=st.data())
+@example(base=["a/b", "a-b/c"], changed=None)
+def test_only_directories_on_the_way_to_a_change_are_read(base: list[str], changed: st.DataObject | None) -> None:
+    paths = without_clashes(base)
+    path = changed.draw(st.sampled_from(paths)) if changed is not None else paths[0]
+    tree = Base(dict.fromkeys(paths, b"old"))
+    entries = overlay(tree, {path: b"new"}, [])
+    assert tree.read == ["", *(f"{folder}/" for folder in parents(path))]
+    whole = {entry.path for entry in entries if isinstance(entry, TreeEntry)}
+    assert not whole & set(parents(path))
+
+
+def test_a_file_where_a_removed_folder_was() -> None:
+    entries = overlay(Base({"a/b": b"1", "a/c": b"2", "z": b"3"}), {"a": b"file"}, ["a/"])
+    assert digest(entries) == digest_of({"a": b"file", "z": b"3"})
+
+
+def test_a_folder_where_a_removed_file_was() -> None:
+    entries = overlay(Base({"a": b"1", "z": b"3"}), {"a/b": b"2"}, ["a"])
+    assert digest(entries) == digest_of({"a/b": b"2", "z": b"3"})
+
+
+def test_a_removal_without_a_slash_leaves_the_folder() -> None:
+    base = {"a/b": b"1", "z": b"3"}
+    assert digest(overlay(Base(base), {}, ["a"])) == digest_of(base)
+    assert digest(overlay(Base(base), {}, ["a", "a/"])) == digest_of({"z": b"3"})
+
+
+def test_new_files_win_over_removals() -> None:
+    entries = overlay(Base({"a/b": b"1", "c": b"2"}), {"a/b": b"new", "c": b"new"}, ["a/", "c", "a/b"])
+    assert digest(entries) == digest_of({"a/b": b"new", "c": b"new"})
+
+
+def test_deeper_than_the_call_stack() -> None:
+    """A path of 4096 bytes has room for 2048 folders; each is a row here, made by hand since `Base` is recursive."""
+    depth = 2000
+    digest_, size = hashlib.sha256(b"x").digest(), 1
+
+    def children(ref: int) -> Iterator[Child]:
+        if ref == depth:
+            yield Child("file", digest_, size, 0)
+        else:
+            yield Child("d", digest_, size, ref + 1, 1)
+
+    path = "/".join(["d"] * depth + ["new"])
+    entries = list(Overlay(children, [FileEntry(path, digest_, size, 7)], []).entries(0))
+    assert [entry.path.count("/") for entry in entries] == [depth, depth]
