@@ -115,7 +115,7 @@ class Locked(AppError):
 
 
 class ChecksumMismatch(AppError):
-    """The bytes are not those that the client announced; they were discarded. (460: tus checksum extension)"""
+    """The bytes are not those that the client announced; they were discarded (status of tus's checksum extension)."""
 
     status = 460
     code = "checksum-mismatch"

@@ -60,28 +60,28 @@ class TreeError(Invalid):
         self.reason = reason
 
 
-class EmptyTree(TreeError):  # noqa: N818
+class EmptyTree(TreeError):
     """There was no entry at all."""
 
     def __init__(self) -> None:
         super().__init__("", "A version has at least one file.")
 
 
-class DuplicatePath(TreeError):  # noqa: N818
+class DuplicatePath(TreeError):
     """One path, twice."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "The path is there twice.")
 
 
-class FileAndDirectory(TreeError):  # noqa: N818
+class FileAndDirectory(TreeError):
     """One path is both a file and a directory, or a directory taken over whole and also listed file by file."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "The path is both a file and a folder.")
 
 
-class OutOfOrder(ValueError):  # noqa: N818
+class OutOfOrder(ValueError):
     """The caller's entries are not in tree order: a bug, not bad input."""
 
     def __init__(self, path: str) -> None:
