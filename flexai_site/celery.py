@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from celery import Celery, signals
-from celery.platforms import SecurityWarning
 from kombu.transport import TRANSPORT_ALIASES
 
 from flexai_site.lifeline import end_with_parent
@@ -15,7 +14,7 @@ from flexai_site.logs import request_id
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flexai_site.settings")
 
 # Celery warns at each start as root; docs/operations.md speaks of the user to run as.
-warnings.filterwarnings("ignore", category=SecurityWarning)
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 # `filesystem://` means our version of that transport.
 TRANSPORT_ALIASES["filesystem"] = "flexai_site.disk_broker:Transport"
 

@@ -21,7 +21,7 @@ class Channel(filesystem.Channel):
     """Queues as files named `<time>_<id>.<queue>.msg`, oldest first."""
 
     @override
-    def _put(self, queue: str, payload: Any, **_kwargs: Any) -> None:
+    def _put(self, queue: str, payload: Any, **_kwargs: Any) -> None:  # type: ignore[override]
         folder = Path(self.data_folder_out)
         name = f"{time.time_ns():020}_{uuid.uuid4().hex}.{queue}.msg"
         draft = folder / f"{name}.draft"
@@ -29,7 +29,7 @@ class Channel(filesystem.Channel):
         draft.rename(folder / name)
 
     @override
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         folder = Path(self.data_folder_in)
         ending = f".{queue}.msg"
         # listdir: this runs 20 times a second, and Path.iterdir makes an object for every file of a long queue.

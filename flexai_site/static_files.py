@@ -35,7 +35,7 @@ class QuickCompressor(Compressor):  # type: ignore[misc]
     @override
     @staticmethod
     def compress_brotli(data: bytes) -> bytes:
-        return brotli.compress(data, quality=9)
+        return bytes(brotli.compress(data, quality=9))
 
 
 class SourceFinder(FileSystemFinder):
@@ -49,7 +49,7 @@ class SourceFinder(FileSystemFinder):
                 yield path, storage
 
 
-class StaticStorage(CompressedManifestStaticFilesStorage):
+class StaticStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
     """Also rewrites the imports inside JavaScript modules, so that a module never meets an older copy of another.
 
     Source maps are not collected, so the lines that name them are left alone.

@@ -64,8 +64,9 @@ class Server(MPServer):
         listener.set_inheritable(True)
         self._ssp = None
         self._sso = listener
-        self._sfd = listener.fileno()
-        self._shd = SocketHolder(self._sfd, False, BACKLOG)  # type: ignore[call-arg]
+        # Both are None in the eyes of mypy, and the stub of SocketHolder leaves out its arguments.
+        self._sfd = listener.fileno()  # type: ignore[assignment]
+        self._shd = SocketHolder(listener.fileno(), False, BACKLOG)  # type: ignore[assignment,call-arg]
 
 
 def load_application() -> Callable[..., Any]:

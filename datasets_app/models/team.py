@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -31,8 +31,6 @@ class Role(models.TextChoices):
 
 class User(AbstractUser):
     """A person who signs in. What they may do hangs on their memberships alone."""
-
-    objects: UserManager[User] = UserManager()
 
     # Set on the instance by token authentication, for the length of one request: it narrows what the user may do.
     access_token: ApiToken | None = None
