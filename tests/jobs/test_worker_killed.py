@@ -22,12 +22,12 @@ MARK = "sleep\x0091."
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[LiveApplication]:
     """Run the application with a reaper that comes often."""
-    with serve_application(tmp_path / "application", REAP_SECONDS="1", LEASE_SECONDS="60") as application:
+    with serve_application(tmp_path / "application", REAP_SECONDS="3", LEASE_SECONDS="60") as application:
         application.bootstrap()
         yield application
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -55,7 +55,7 @@ def test_killed_in_a_job(application: LiveApplication) -> None:
 
     for pid in application.pids("worker"):
         os.kill(pid, signal.SIGKILL)
-    assert until(lambda: not living(MARK), 5)
+    assert until(lambda: not living(MARK), 15)
     application.stop()
     application.start()
 
@@ -71,7 +71,7 @@ def test_everything_killed_in_a_job(application: LiveApplication) -> None:
     assert until(lambda: bool(living(MARK)))
     submit(application, "waiting", "echo fine")
     application.kill()
-    assert until(lambda: not living(MARK), 5)
+    assert until(lambda: not living(MARK), 15)
     application.start()
     assert until(lambda: job_of(application, "first")["status"] == "failed")
     assert until(lambda: job_of(application, "waiting")["status"] == "succeeded")
