@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 # What every record has; anything else was given by the caller as `extra` and belongs into the output.
 _STANDARD: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "request_id", "request", "taskName"}
+
+_INVITATION: Final = re.compile(r"/invitations/[\w-]{20,}")
 
 
 class RequestIdFilter(logging.Filter):
@@ -33,6 +36,16 @@ class RoutineFilter(logging.Filter):
         data = getattr(record, "data", None)
         routine = isinstance(data, dict) and str(data.get("name", "")).startswith("datasets_app.reap")
         return record.levelno > logging.INFO or not routine
+
+
+class InvitationFilter(logging.Filter):
+    """Keep the secrets of invitation links, which are part of their path, out of the log."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "/invitations/" in (text := record.getMessage()):
+            record.msg, record.args = _INVITATION.sub("/invitations/…", text), ()
+        return True
 
 
 def _details(record: logging.LogRecord) -> dict[str, Any]:
@@ -79,10 +92,18 @@ def logging_configuration(*, level: str, style: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request_id": {"()": RequestIdFilter}, "routine": {"()": RoutineFilter}},
+        "filters": {
+            "request_id": {"()": RequestIdFilter},
+            "routine": {"()": RoutineFilter},
+            "invitations": {"()": InvitationFilter},
+        },
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": "lines", "filters": ["request_id", "routine"]},
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "lines",
+                "filters": ["request_id", "routine", "invitations"],
+            },
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.db import connection
@@ -155,3 +157,16 @@ def test_of_many_at_the_same_moment_one_joins() -> None:
         outcomes = list(pool.map(accept, range(5)))
     assert outcomes.count(True) == 1
     assert Membership.objects.filter(team=team).count() == 2
+
+
+@pytest.mark.django_db
+def test_the_secret_is_not_logged(team: Team, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = make_link()
+    log = StringIO()
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            monkeypatch.setattr(handler, "stream", log)
+    client.get(link)
+    client.post(link, JOIN | {"again": "other"})
+    assert log.getvalue().count("/invitations/") == 3
+    assert link not in log.getvalue()
