@@ -221,6 +221,9 @@ def _word(about: dict[str, str], key: str, *, said: str = "") -> str:
         said = said or key
         message = f"Upload-Metadata needs team, dataset, version and path; {said} is missing."
         raise Invalid(message, errors=[{"field": said, "detail": "missing"}])
+    if "\0" in value:
+        # PostgreSQL could not even look for it.
+        raise Invalid(f"Upload-Metadata: {key} contains NUL.", errors=[{"field": key, "detail": "contains NUL"}])
     return value
 
 

@@ -136,7 +136,7 @@ def test_the_path_is_kept_in_nfc(sender: Sender) -> None:
         ({}, 422, "path"),
         ({"path": "a", "sha256": "abc"}, 422, "sha256"),
         ({"path": "a", "dataset": "none"}, 404, None),
-        ({"path": "a", "team": "no\0body"}, 404, None),
+        ({"path": "a", "team": "no\0body"}, 422, "team"),
         ({"path": "a", "version": 999_999_999}, 404, None),
     ],
 )
