@@ -66,7 +66,7 @@ def upload_page(signed_in: Page, application: LiveApplication) -> Callable[..., 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A folder with nested folders, names in Unicode, an empty file, equal files, and what systems leave behind."""
+    """Make a folder with nested folders, names in Unicode, an empty file, equal files and system files."""
     folder = tmp_path / "source"
     # The team has one application's store: without a mark of its own, a test would find its bytes there already.
     mark = uuid.uuid4().hex
@@ -92,7 +92,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large_source(tmp_path: Path) -> Path:
-    """A folder with one file that is sent alone, in many requests, and a few small ones; 24 MB."""
+    """Make a folder with one file that is sent alone, in many requests, and a few small ones; 24 MB."""
     folder = tmp_path / "large"
     folder.mkdir()
     (folder / "large.bin").write_bytes(os.urandom(24_000_000))

@@ -1,4 +1,4 @@
-"""The upload page where something goes wrong: pauses, reloads, lost networks, killed servers, expired sessions, bad files."""
+"""The upload page where something goes wrong: pauses, reloads, lost networks, killed servers, bad files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW = 3_000_000
 
 @pytest.fixture
 def sending(upload_page: OpenPage, large_source: Path, request: pytest.FixtureRequest) -> Iterator[UploadDriver]:
-    """An upload that is on its way, slowly."""
+    """Begin an upload that is slow, and look at the end whether all of it arrived."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:50].strip("-")
     upload = upload_page(name)
     upload.throttle(SLOW)

@@ -60,7 +60,8 @@ class UploadDriver:
     @property
     def url(self) -> str:
         """The address of the upload page."""
-        return f"{self.application.url}/teams/{self.application.team}/datasets/{self.dataset}/versions/{self.number}/upload/"
+        team = f"{self.application.url}/teams/{self.application.team}"
+        return f"{team}/datasets/{self.dataset}/versions/{self.number}/upload/"
 
     def start_version(self, base: int | None = None) -> None:
         """Make the dataset, if it is new, and an open version."""

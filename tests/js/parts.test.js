@@ -61,10 +61,10 @@ test("the hash pool batches small files, sends large ones alone, and keeps going
   const workers = [];
   const pool = new HashPool(() => workers[workers.push(new FakeWorker()) - 1], 2);
   const results = [];
-  for (const size of [...Array(100).fill(10), 1e9, 5]) results.push(pool.hash({ size }).then((sha) => sha, (error) => error.name));
+  for (const size of [...Array(100).fill(10), 1e9, 5]) results.push(pool.hash({ size }).then(({ sha256 }) => sha256, (error) => error.name));
   await Promise.resolve();
   assert.deepEqual(workers.map(({ batches }) => batches.map((batch) => batch.length)), [[64, 1], [36, 1]]);
-  workers[0].answer([{ id: workers[0].batches[1][0].id, bytes: 5 }]);
+  workers[0].answer([{ id: workers[0].batches[1][0].id, done: 5 }]);
   for (const worker of workers) {
     for (const batch of worker.batches) worker.answer(batch.map(({ id }, n) => (n === 3 ? { id, error: { name: "NotReadableError", message: "" } } : { id, sha256: "x" })));
   }

@@ -18,8 +18,9 @@ class FakeServer {
   log = { plans: [], bundles: [], sent: 0, most: 0, now: 0 };
   trouble = async () => {};
 
-  call = async (method, url, { files, paths }) => {
+  call = async (method, url, { files, paths } = {}) => {
     await this.trouble("call", url);
+    if (url === "version") return { body: { staged: this.#counts() } };
     if (url === "plan") {
       this.log.plans.push(files.length);
       return { body: { files: files.map((file) => this.#plan(file)) } };
@@ -31,6 +32,12 @@ class FakeServer {
   };
 
   headers = () => ({});
+
+  #counts() {
+    const rows = [...this.staged.values()];
+    const stored = rows.filter(({ sha256 }) => this.known.has(sha256));
+    return { file_count: rows.length, stored_count: stored.length, stored_size: stored.reduce((sum, { size }) => sum + size, 0) };
+  }
 
   #plan({ path, size, sha256 }) {
     assert.match(sha256, /^[0-9a-f]{64}$/u);
@@ -79,13 +86,13 @@ class FakeServer {
 
 const pool = (digest = sha) => ({
   backlog: 0, pause() {}, resume() {},
-  hash: async (file) => digest(Buffer.from(await file.arrayBuffer())),
+  hash: async (file) => ({ sha256: digest(Buffer.from(await file.arrayBuffer())) }),
 });
 const online = { ready: async () => {}, lost: async () => {}, signedOut: async () => {} };
 
 function begin(server, parts = {}) {
   return new Scheduler({
-    api: server, connection: online, gate: new Gate(6), pool: pool(), send: server.send, urls: { plan: "plan", bundles: "bundles", tus: "/tus" },
+    api: server, connection: online, gate: new Gate(6), pool: pool(), send: server.send, urls: { version: "version", plan: "plan", bundles: "bundles", tus: "/tus" },
     limits: { requestBytes: 100, bundleBytes: 4000, largeBytes: LARGE }, identity: { team: "t", dataset: "d", version: "1" }, ...parts,
   });
 }
@@ -231,6 +238,18 @@ test("a version that takes no more files stops everything; a full disk pauses", 
   paused.resume();
   await ended(paused);
   assert.equal(paused.items.counts.done, 5);
+});
+
+test("what another client took away meanwhile is found out at the end", async () => {
+  const server = new FakeServer();
+  const run = begin(server);
+  server.trouble = async (kind, url) => {
+    if (url === "version") server.known.delete(sha("two"));
+  };
+  run.start([file("a", "one"), file("b", "two")]);
+  await ended(run);
+  assert.deepEqual(run.items.list.map(({ state }) => state), ["done", "failed"]);
+  assert.deepEqual(run.verified, { count: 1, bytes: 3 });
 });
 
 test("a name that the server refuses fails alone", async () => {

@@ -5,10 +5,9 @@ import { Unreachable, isAway, onThisOrigin, sleep } from "./api.js";
 import { readFailure } from "./collect.js";
 
 const LEAST_CHUNK_BYTES = 256 * 1024;
-const PARALLEL_READS = 32;
 const BARREN_TRIES = 8; // attempts in a row that moved nothing
 
-/** A file that can't be read, or is not what it was when it was picked. */
+/** A file that can't be read, or is not what it was when it was picked. `causes`: one for each item of the job, "" for good ones. */
 export class ReadFailure extends Error {
   name = "ReadFailure";
 }
@@ -37,46 +36,36 @@ export class Carrier {
   }
 
   /**
-   * Resolves when the server has acknowledged all bytes of the job. Items that turn out unreadable are handed to `onUnreadable`
-   * and leave `job.items`.
+   * Resolves when the server has acknowledged all bytes of the job. Items of a bundle that turn out unreadable
+   * are handed to `onUnreadable` and leave `job.items`.
    */
   async carry(job, { signal, onUnreadable }) {
-    const body = job.kind === "bundle" ? await this.#readBundle(job, onUnreadable) : job.items[0].file;
-    if (job.items.length === 0) return;
-    signal.throwIfAborted();
-    if (job.kind === "bundle" && job.url === "") job.url = await this.#createBundle(job.items);
-    if (job.kind === "file") job.url = job.items[0].url;
     for (const item of job.items) this.#items.flying.add(item);
-    job.offset = 0;
-    job.next = 0;
-    job.base = 0;
-    await this.#sendUntilDone(job, body, signal);
-  }
-
-  /** Small files are read into memory, so that one that can't be read is known by name and leaves the others alone. */
-  async #readBundle(job, onUnreadable) {
-    const { items } = job;
-    const buffers = new Array(items.length);
-    let next = 0;
-    const lane = async () => {
-      while (next < items.length) {
-        const index = next;
-        next += 1;
-        buffers[index] = await readWhole(items[index]).catch((error) => error);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(PARALLEL_READS, items.length) }, lane));
-    const good = [];
-    const parts = [];
-    for (const [index, item] of items.entries()) {
-      if (buffers[index] instanceof Error) onUnreadable(item, buffers[index].message);
-      else {
-        good.push(item);
-        parts.push(buffers[index]);
+    while (job.items.length > 0) {
+      signal.throwIfAborted();
+      if (job.kind === "bundle" && job.url === "") job.url = await this.#createBundle(job.items);
+      if (job.kind === "file") job.url = job.items[0].url;
+      Object.assign(job, { offset: 0, next: 0, base: 0 });
+      try {
+        await this.#sendUntilDone(job, job.kind === "bundle" ? this.#bundleBody(job) : job.items[0].file, signal);
+        return;
+      } catch (error) {
+        if (!(error instanceof ReadFailure) || job.kind === "file") throw error;
+        this.#dropUnreadable(job, error.causes, onUnreadable);
       }
     }
-    if (good.length < items.length) Object.assign(job, { items: good, url: "" });
-    return new Blob(parts);
+  }
+
+  /** The bytes back to back. Files whose content was not kept are read by the browser while it sends. */
+  #bundleBody({ items }) {
+    return new Blob(items.map(({ content, file }) => content ?? file));
+  }
+
+  /** Takes the items that can't be read out of the job, and makes it one that has to be created anew. */
+  #dropUnreadable(job, causes, onUnreadable) {
+    const { items } = job;
+    Object.assign(job, { items: items.filter((_, index) => causes[index] === ""), url: "" });
+    for (const [index, item] of items.entries()) if (causes[index] !== "") onUnreadable(item, causes[index]);
   }
 
   async #createBundle(items) {
@@ -138,7 +127,7 @@ export class Carrier {
   async #decide(error, job, barren, signal) {
     const { status } = error;
     if (error instanceof Unreachable || isAway(status)) {
-      if (job.kind === "file") await checkReadable(job.items[0], job.offset);
+      await checkReadable(job);
       // The probe is answered and yet requests die: a proxy that cuts off large bodies looks like this.
       if (barren >= BARREN_TRIES) throw error;
       if (barren >= 2) this.#smallerChunks();
@@ -164,24 +153,22 @@ export class Carrier {
   }
 }
 
-async function readWhole(item) {
-  let buffer;
+/** Why a byte of the file can't be read; "" when it can. An empty file can always. */
+async function readingProblem({ file }, offset) {
   try {
-    buffer = await item.file.arrayBuffer();
+    await file.slice(offset, offset + 1).arrayBuffer();
+    return "";
   } catch (error) {
-    throw new ReadFailure(readFailure(error));
+    return readFailure(error);
   }
-  if (buffer.byteLength !== item.size) throw new ReadFailure("Its size changed after it was picked.");
-  return buffer;
 }
 
 /** Browsers report a file that changed under a request as a network error: reading a byte tells the two apart. */
-async function checkReadable(item, offset) {
-  try {
-    await item.file.slice(offset, offset + 1).arrayBuffer();
-  } catch (error) {
-    throw new ReadFailure(readFailure(error));
-  }
+async function checkReadable(job) {
+  const offset = job.kind === "file" ? job.offset : 0;
+  const causes = await Promise.all(job.items.map((item) => (item.content ? "" : readingProblem(item, offset))));
+  const cause = causes.find((text) => text !== "");
+  if (cause) throw Object.assign(new ReadFailure(cause), { causes });
 }
 
 /** Waits for the connection, but not beyond a pause or a cancel. */

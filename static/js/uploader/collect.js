@@ -2,7 +2,7 @@
 // The walk never blocks the page: directories are read by asynchronous calls, long lists are cut into slices.
 
 const PARALLEL_READS = 16;
-const SLICE = 2000;
+const SLICE_MILLISECONDS = 25;
 
 /** Lets the browser paint and handle input before going on. */
 export function breathe() {
@@ -107,13 +107,15 @@ async function readDirectory(directory) {
 export async function walkInput(list, { onFound = () => {}, signal } = {}) {
   const found = nothingFound();
   const files = Array.from(list);
-  for (let start = 0; start < files.length; start += SLICE) {
-    signal?.throwIfAborted();
-    for (const file of files.slice(start, start + SLICE)) {
-      found.files.push({ file, path: file.webkitRelativePath || file.name });
-    }
+  let pausedAt = performance.now();
+  for (const file of files) {
+    // The first look at the size asks the file system, and waits for it: thousands of files take seconds.
+    found.files.push({ file, path: file.webkitRelativePath || file.name, size: file.size });
+    if (performance.now() - pausedAt < SLICE_MILLISECONDS) continue;
     onFound(found.files.length);
-    if (start + SLICE < files.length) await breathe();
+    await breathe();
+    signal?.throwIfAborted();
+    pausedAt = performance.now();
   }
   return found;
 }

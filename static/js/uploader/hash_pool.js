@@ -33,15 +33,15 @@ export class HashPool {
   }
 
   /**
-   * SHA-256 of a file, in hex. `onBytes(done)` reports on large files.
-   * Rejects with the error of reading the file (name and message as the browser gave them).
+   * Resolves to {sha256, content}: the digest in hex, and with `keep` the bytes of a small file. `onBytes(done)` reports on large
+   * files. Rejects with the error of reading the file (name and message as the browser gave them).
    */
-  hash(file, onBytes = () => {}) {
+  hash(file, { keep = false, onBytes = () => {} } = {}) {
     return new Promise((resolve, reject) => {
       const id = this.#nextId;
       this.#nextId += 1;
       this.#waiting.set(id, { resolve, reject, onBytes });
-      this.#queue.push({ id, file });
+      this.#queue.push({ id, file, keep });
       // Batches are cut after the caller has handed in all that it has.
       if (this.#queue.length === 1) queueMicrotask(() => this.#feed());
     });
@@ -91,13 +91,13 @@ export class HashPool {
   #answered(lane, answers) {
     for (const answer of answers) {
       const waiter = this.#waiting.get(answer.id);
-      if (answer.bytes !== undefined) {
-        waiter?.onBytes(answer.bytes);
+      if (answer.done !== undefined) {
+        waiter?.onBytes(answer.done);
         return;
       }
       this.#waiting.delete(answer.id);
       if (answer.error) waiter?.reject(Object.assign(new Error(answer.error.message), { name: answer.error.name }));
-      else waiter?.resolve(answer.sha256);
+      else waiter?.resolve(answer);
     }
     lane.batches.shift();
     this.#feed();

@@ -1,6 +1,7 @@
 // SHA-256 of files, off the page's thread. Small files are hashed whole by WebCrypto (three to five times faster), large ones
-// stream through WebAssembly, so that memory stays at one block a worker. Message in: [{id, file}]. Messages out: {id, sha256},
-// {id, error: {name, message}}, or {id, bytes} as a large file goes on.
+// stream through WebAssembly, so that memory stays at two blocks a worker. Message in: [{id, file, keep}]. Messages out are lists
+// of {id, sha256, content?}, {id, error: {name, message}}, or one {id, done} as a large file goes on. `content` is the file's
+// bytes, handed over when `keep` asks for them: the page then need not read a small file a second time to send it.
 
 import "../../vendor/hash-wasm/sha256.umd.min.js";
 
@@ -20,8 +21,8 @@ function toHex(bytes) {
 }
 
 async function hashWhole(file) {
-  const buffer = await file.arrayBuffer();
-  return toHex(new Uint8Array(await subtle.digest("SHA-256", buffer)));
+  const content = await file.arrayBuffer();
+  return { content, sha256: toHex(new Uint8Array(await subtle.digest("SHA-256", content))) };
 }
 
 async function hashStream(file, onBytes) {
@@ -42,11 +43,13 @@ async function hashStream(file, onBytes) {
   return hasher.digest("hex");
 }
 
-async function hashOne({ id, file }) {
+async function hashOne({ id, file, keep }) {
   try {
-    const whole = subtle !== undefined && file.size <= WHOLE_FILE_BYTES;
-    const sha256 = whole ? await hashWhole(file) : await hashStream(file, (bytes) => self.postMessage([{ id, bytes }]));
-    return { id, sha256 };
+    if (subtle === undefined || file.size > WHOLE_FILE_BYTES) {
+      return { id, sha256: await hashStream(file, (done) => self.postMessage([{ id, done }])) };
+    }
+    const { sha256, content } = await hashWhole(file);
+    return keep ? { id, sha256, content } : { id, sha256 };
   } catch (error) {
     return { id, error: { name: error.name, message: error.message } };
   }
@@ -63,5 +66,5 @@ self.addEventListener("message", async ({ data: batch }) => {
     }
   };
   await Promise.all(Array.from({ length: Math.min(PARALLEL_SMALL, batch.length) }, lane));
-  self.postMessage(answers);
+  self.postMessage(answers, answers.flatMap(({ content }) => content ?? []));
 });

@@ -6,8 +6,8 @@ export const STATES = ["waiting", "hashing", "hashed", "queued", "sending", "don
 
 /**
  * @typedef {{id: number, file: File, path: string, size: number, state: string, sha256: string, hashed: number, sent: number,
- *   saved: boolean, cause: string, tries: number, url: string}} Item
- *   `saved`: the server had the bytes; `url`: its unfinished tus upload; `cause`: why it failed.
+ *   saved: boolean, cause: string, tries: number, url: string, kept: number, content?: ArrayBuffer}} Item
+ *   `content`: its bytes, kept from hashing until it is sent or found to be there (`kept` of them); `saved`: the server had the bytes; `url`: its unfinished tus upload; `cause`: why it failed.
  */
 
 export class Items {
@@ -21,6 +21,7 @@ export class Items {
   failedBytes = 0;
   savedBytes = 0;
   savedCount = 0;
+  keptBytes = 0;
   #byPath = new Map();
 
   /** Adds files; one whose path is there already takes that one's place (the user picked it again). Returns the new items. */
@@ -29,7 +30,7 @@ export class Items {
       const earlier = this.#byPath.get(path);
       if (earlier) return this.#replace(earlier, file);
       const item = {
-        id: this.list.length, file, path, size, state: "waiting", sha256: "", hashed: 0, sent: 0, saved: false, cause: "", tries: 0, url: "",
+        id: this.list.length, file, path, size, state: "waiting", sha256: "", hashed: 0, sent: 0, saved: false, cause: "", tries: 0, url: "", kept: 0, content: undefined,
       };
       this.list.push(item);
       this.#byPath.set(path, item);
@@ -75,6 +76,20 @@ export class Items {
     item.state = state;
     if (state === "done") this.doneBytes += item.size;
     if (state === "failed") this.failedBytes += item.size;
+    if (state === "done" || state === "failed" || state === "waiting") this.letGo(item);
+  }
+
+  /** Reserves memory for the item's content. */
+  keep(item) {
+    item.kept = item.size;
+    this.keptBytes += item.kept;
+  }
+
+  /** Frees the item's content. */
+  letGo(item) {
+    this.keptBytes -= item.kept;
+    item.kept = 0;
+    item.content = undefined;
   }
 
   /** Done without sending: the server already had these bytes. */

@@ -41,7 +41,7 @@ export class OutcomeView extends EventTarget {
       this.#missing = { paths: failed.map(({ path }) => path), total: failed.length };
       this.#present({
         title: `${formatPlural(failed.length, "file")} could not be uploaded`,
-        text: `Found ${found}. Verified by the server: ${there}. The failed files are listed above with their causes.`,
+        text: `Found ${found}. Verified by the server: ${there}. The failed files are listed below with their causes.`,
         offer: ["sealWithout", "retryFailed", "addMore"],
       });
     } else {

@@ -42,7 +42,7 @@ class UploadPage {
     return new Scheduler({
       api: this.api, connection: this.connection, gate: this.gate, send: sendTus,
       pool: new HashPool(() => new Worker(data.workerUrl, { type: "module" })),
-      urls: { plan: `${data.versionApi}/plan`, bundles: `${data.versionApi}/bundles`, tus: data.tusUrl },
+      urls: { version: data.versionApi, plan: `${data.versionApi}/plan`, bundles: `${data.versionApi}/bundles`, tus: data.tusUrl },
       limits: { requestBytes: Number(data.requestBytes), bundleBytes: Number(data.bundleBytes), largeBytes: Number(data.largeBytes) },
       identity: { team: data.team, dataset: data.dataset, version: data.version },
     });
@@ -138,6 +138,7 @@ class UploadPage {
     }
     el.choose.hidden = !choosing;
     el.choose.classList.toggle("is-slim", reviewing);
+    el.pickFolder.classList.toggle("primary", !reviewing);
     setText(el.dropTitle, reviewing ? "Add more: drop files and folders anywhere" : "Drop files and folders here");
     el.review.hidden = !reviewing;
     el.run.hidden = !hasRun;
@@ -191,7 +192,13 @@ class UploadPage {
     if (answer !== "keep" && answer !== "abandon") return;
     this.run.stop();
     if (answer === "abandon") {
-      await this.api.call("POST", `${this.data.versionApi}/abandon`);
+      try {
+        await this.api.call("POST", `${this.data.versionApi}/abandon`);
+      } catch (error) {
+        // It was sealed while the question stood there, or somebody else abandoned it.
+        this.banner.showCause(error.message);
+        return;
+      }
       this.#forgetChoices();
     }
     globalThis.location.assign(answer === "abandon" ? this.data.datasetPage : this.data.versionPage);

@@ -58,7 +58,7 @@ export class RunView extends EventTarget {
   show() {
     const { items, phase } = this.#run;
     this.#el.pause.hidden = phase !== "running";
-    this.#el.resume.hidden = phase !== "paused";
+    this.#el.resume.hidden = phase !== "paused" && phase !== "stopped";
     this.#el.cancel.hidden = phase === "finished";
     setText(this.#el.heading, HEADINGS[phase]);
     this.#showBar(items, phase);

@@ -11,6 +11,7 @@ import { SpeedMeter } from "./progress.js";
 import { readFailure } from "./collect.js";
 
 const HASH_AHEAD = 1024; // files handed to the workers at once
+const KEEP_BYTES = 64 * 1024 * 1024; // contents of small files that wait in memory from hashing until they are sent
 const PLAN_FILES = 1000; // the server's limit for one plan, bundle or remove call
 const PLANS = 2;
 const TRANSFERS = 4; // with two plan calls: six requests at once, as many as a browser opens to one HTTP/1.1 server
@@ -52,7 +53,7 @@ export class Scheduler extends EventTarget {
   #pumping = false;
 
   /**
-   * @param {{api: object, connection: object, gate: object, pool: object, send: Function, urls: {plan: string, bundles: string,
+   * @param {{api: object, connection: object, gate: object, pool: object, send: Function, urls: {version: string, plan: string, bundles: string,
    *   tus: string}, limits: {requestBytes: number, bundleBytes: number, largeBytes: number}, identity: {team: string,
    *   dataset: string, version: string}}} parts
    */
@@ -169,11 +170,14 @@ export class Scheduler extends EventTarget {
       this.hashSpeed.add(bytes - item.hashed);
       this.items.setHashed(item, bytes);
     };
+    const keep = item.size < this.#limits.largeBytes && this.items.keptBytes + item.size <= KEEP_BYTES;
+    if (keep) this.items.keep(item);
     try {
-      const sha256 = await this.#pool.hash(file, (bytes) => item.file === file && tell(bytes));
+      const { sha256, content } = await this.#pool.hash(file, { keep, onBytes: (bytes) => item.file === file && tell(bytes) });
       if (item.file !== file || item.state !== "hashing") return;
       tell(item.size);
       item.sha256 = sha256;
+      if (keep) item.content = content;
       this.#planLater(item);
     } catch (error) {
       if (item.file === file) this.#fail(item, readFailure(error));
@@ -354,12 +358,19 @@ export class Scheduler extends EventTarget {
     this.#planLater(item);
   }
 
-  /** The last word is the server's: every file is planned once more, and must be stored. */
+  /**
+   * The last word is the server's. Where its counts are ours, that says all; otherwise (an earlier session, another client) every
+   * file is planned once more, and must be stored.
+   */
   async #check() {
     this.#become("checking");
-    this.verified = { count: 0, bytes: 0 };
     const sent = this.items.list.filter(({ state }) => state === "done");
     try {
+      if (await this.#countsAgree(sent.length)) {
+        this.#halt("finished");
+        return;
+      }
+      this.verified = { count: 0, bytes: 0 };
       for (let start = 0; start < sent.length; start += PLAN_FILES) {
         await this.#checkBatch(sent.slice(start, start + PLAN_FILES));
       }
@@ -368,6 +379,12 @@ export class Scheduler extends EventTarget {
       return;
     }
     this.#halt("finished");
+  }
+
+  async #countsAgree(count) {
+    const { staged } = (await this.#api.call("GET", this.#urls.version)).body;
+    this.verified = { count: staged?.stored_count, bytes: staged?.stored_size };
+    return staged?.file_count === count && staged.stored_count === count && staged.stored_size === this.items.doneBytes;
   }
 
   async #checkBatch(batch) {

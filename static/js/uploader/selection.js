@@ -40,7 +40,7 @@ export class Selection {
   #prefix = "";
   #hidden = "system";
 
-  /** Files from one picking: [{file, path}]. Picking again adds to what is there. */
+  /** Files from one picking: [{file, path}], from `walkDrop` or `walkInput`. Picking again adds to what is there. */
   add(files) {
     for (const { file, path } of files) {
       const source = normalise(path);

@@ -69,11 +69,11 @@ export class VirtualList extends EventTarget {
   }
 
   /** How many rows fit, and where the first is, under a scaled scroll bar too. */
-  get #firstVisible() {
-    const room = this.#pixels - this.#viewport.clientHeight;
-    const wanted = this.#count * this.#rowHeight - this.#viewport.clientHeight;
+  #firstVisible(scrollTop, clientHeight) {
+    const room = this.#pixels - clientHeight;
+    const wanted = this.#count * this.#rowHeight - clientHeight;
     const scale = room > 0 && wanted > room ? wanted / room : 1;
-    return (this.#viewport.scrollTop * scale) / this.#rowHeight;
+    return (scrollTop * scale) / this.#rowHeight;
   }
 
   #topOf(index) {
@@ -89,8 +89,10 @@ export class VirtualList extends EventTarget {
   }
 
   #draw(refill) {
-    const fit = Math.ceil(this.#viewport.clientHeight / this.#rowHeight) + 1;
-    const exact = this.#firstVisible;
+    // Everything is read before anything is written: each read after a write would make the browser lay out anew.
+    const { scrollTop, clientHeight } = this.#viewport;
+    const fit = Math.ceil(clientHeight / this.#rowHeight) + 1;
+    const exact = this.#firstVisible(scrollTop, clientHeight);
     const from = Math.max(0, Math.floor(exact) - OVERSCAN);
     const to = Math.min(this.#count, Math.floor(exact) + fit + OVERSCAN);
     for (const [index, row] of this.#slots) {
@@ -108,8 +110,9 @@ export class VirtualList extends EventTarget {
       }
       if (isNew || refill) this.#fillRow(row, index);
       // Under a scaled scroll bar rows are placed relative to the view, otherwise each has its own place.
-      const offset = this.#viewport.scrollTop + (index - exact) * this.#rowHeight;
-      row.style.transform = `translateY(${Math.round(offset)}px)`;
+      const place = `translateY(${Math.round(scrollTop + (index - exact) * this.#rowHeight)}px)`;
+      if (row.place !== place) row.style.transform = place;
+      row.place = place;
       row.classList.toggle("is-active", index === this.#active);
     }
     for (const row of this.#spare.splice(0)) row.remove();

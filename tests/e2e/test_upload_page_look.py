@@ -1,0 +1,92 @@
+"""The upload page in all its states: accessible, in light and dark, on a phone. SHOTS=folder keeps screenshots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.e2e.uploading import UploadDriver
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+OpenPage = Callable[[str], UploadDriver]
+SHOTS = os.environ.get("SHOTS", "")
+SLOW = 2_000_000
+VERY_SLOW = 100_000
+
+
+def check(page: Page, name: str) -> None:
+    """Let axe look in both colour schemes and both widths, and see that nothing sticks out."""
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            # Colours fade into each other for a moment.
+            page.wait_for_timeout(200)
+            if SHOTS:
+                page.screenshot(path=f"{SHOTS}/{name}-{width}-{scheme}.png", full_page=True)
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_from_choosing_to_sealed(upload_page: OpenPage, source: Path, signed_in: Page) -> None:
+    upload = upload_page("look")
+    signed_in.goto(upload.url.replace("/versions/1/upload/", "/upload/"))
+    check(signed_in, "new")
+    upload.open()
+    check(signed_in, "choose")
+    upload.pick(source)
+    signed_in.get_by_label("Destination folder").fill("train/2026")
+    check(signed_in, "review")
+    signed_in.get_by_role("button", name="Rename train/2026/a", exact=True).click()
+    check(signed_in, "rename")
+    signed_in.get_by_role("button", name="Cancel", exact=True).click()
+    signed_in.get_by_label("Destination folder").fill("a\\b")
+    check(signed_in, "review-problem")
+    signed_in.get_by_label("Destination folder").fill("")
+    upload.start()
+    upload.wait_until_sealed()
+    check(signed_in, "sealed")
+    signed_in.goto(upload.url.replace("/versions/1/upload/", "/upload/"))
+    check(signed_in, "new-from-base")
+
+
+def test_sending_and_its_troubles(upload_page: OpenPage, large_source: Path, signed_in: Page) -> None:
+    upload = upload_page("look-sending")
+    upload.throttle(SLOW)
+    upload.pick(large_source)
+    (large_source / "7.txt").unlink()
+    upload.start()
+    upload.wait_for_percent(10)
+    upload.throttle(VERY_SLOW)
+    check(signed_in, "sending")
+    upload.part("cancel").click()
+    check(signed_in, "cancel")
+    signed_in.get_by_role("button", name="Go on uploading").click()
+    upload.throttle(0, offline=True)
+    expect(upload.part("banner")).to_contain_text("Waiting for the network")
+    check(signed_in, "offline")
+    upload.throttle(VERY_SLOW)
+    expect(upload.part("banner")).to_be_hidden(timeout=60_000)
+    cookies = signed_in.context.cookies()
+    signed_in.context.clear_cookies()
+    expect(upload.part("banner")).to_contain_text("session has expired")
+    check(signed_in, "signed-out")
+    signed_in.context.add_cookies(cookies)  # type: ignore[arg-type]
+    signed_in.get_by_role("button", name="I have signed in").click()
+    upload.throttle(0)
+    expect(upload.part("outcomeTitle")).to_have_text("1 file could not be uploaded", timeout=60_000)
+    upload.part("failedFilter").click()
+    check(signed_in, "failed")
+    upload.part("sealWithout").click()
+    check(signed_in, "seal-without")
+    signed_in.get_by_role("button", name="Go back").click()
+    upload.open()
+    check(signed_in, "continue")

@@ -1,0 +1,100 @@
+"""The upload page with many files: it stays smooth, and its document stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.uploading import UploadDriver
+
+pytestmark = [pytest.mark.browser, pytest.mark.server]
+
+OpenPage = Callable[[str], UploadDriver]
+ROWS = 30_000
+MOST_DOM_ROWS = 80
+
+# Scrolls through the whole list and measures: rows in the document, the time that our own code takes in each frame, and
+# how often a frame showed a list without rows.
+SCROLL = """
+async ([list, frames]) => {
+  const viewport = document.querySelector(list);
+  const body = viewport.querySelector(".vlist-body");
+  const result = { most: 0, bare: 0, slowest: 0, last: "" };
+  const observer = new PerformanceObserver((entries) => {
+    for (const entry of entries.getEntries()) result.slowest = Math.max(result.slowest, entry.duration);
+  });
+  observer.observe({ type: "longtask" });
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const room = viewport.scrollHeight - viewport.clientHeight;
+  for (let step = 0; step <= frames; step += 1) {
+    viewport.scrollTop = (room * step) / frames;
+    await frame();
+    await frame();
+    result.most = Math.max(result.most, body.children.length);
+    const middle = viewport.getBoundingClientRect();
+    const hit = document.elementFromPoint(middle.x + 30, middle.y + middle.height / 2);
+    if (!hit?.closest("[role=row]")) result.bare += 1;
+  }
+  observer.disconnect();
+  result.last = [...body.children].map((row) => Number(row.getAttribute("aria-rowindex"))).sort((a, b) => a - b).at(-1);
+  result.count = Number(viewport.getAttribute("aria-rowcount"));
+  return result;
+}
+"""
+
+
+def put_files(page: Page, count: int) -> None:
+    """Give the page's input this many small files of a flat folder, as if they were picked."""
+    page.evaluate(
+        """count => {
+          const transfer = new DataTransfer();
+          for (let n = 0; n < count; n += 1) {
+            transfer.items.add(new File([`${n}`], `${String(n).padStart(6, "0")}.txt`, { lastModified: n }));
+          }
+          const input = document.querySelector("#file-input");
+          input.files = transfer.files;
+          input.dispatchEvent(new Event("change"));
+        }""",
+        count,
+    )
+
+
+def test_thirty_thousand_rows_scroll(upload_page: OpenPage) -> None:
+    upload = upload_page("scroll")
+    page = upload.page
+    put_files(page, ROWS)
+    expect(upload.part("review")).to_be_visible(timeout=60_000)
+    expect(upload.part("total")).to_contain_text("30\u202f000 files")
+    upload.part("tree").scroll_into_view_if_needed()
+    seen = page.evaluate(SCROLL, ["#review-tree", 100])
+    assert seen["most"] <= MOST_DOM_ROWS
+    assert seen["bare"] == 0
+    assert seen["count"] == seen["last"] == ROWS
+    # A frame at sixty a second has 17 ms; a machine that runs other tests beside this one is given ten of them.
+    assert seen["slowest"] < 170
+
+    upload.part("tree").focus()
+    upload.part("tree").press("Home")
+    upload.part("tree").press("End")
+    expect(upload.part("tree").locator(".is-active")).to_contain_text("029999.txt")
+
+
+def test_thousands_of_files_travel_in_few_requests(upload_page: OpenPage, tmp_path: Path) -> None:
+    upload = upload_page("thousands")
+    folder = tmp_path / "thousands"
+    for number in range(3000):
+        file = folder / f"{number % 30}" / f"{number}.txt"
+        if number < 30:
+            file.parent.mkdir(parents=True)
+        file.write_text(f"{number} {tmp_path}")
+    requests: list[str] = []
+    upload.page.on("request", lambda request: requests.append(f"{request.method} {request.url}"))
+    upload.pick(folder)
+    upload.start()
+    upload.wait_until_sealed()
+    api = [request for request in requests if "/api/" in request]
+    assert len(api) < 60, api
+    assert len(upload.manifest()) == 3000
