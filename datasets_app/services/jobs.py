@@ -172,7 +172,9 @@ def _conflict(index: int, field: str, detail: str) -> Conflict:
 def _lock_versions(versions: Sequence[Version]) -> None:
     """Hold the versions' rows, so that none moves to the trash between the check and the pin."""
     wanted = {version.pk for version in versions}
-    held = set(Version.objects.available().filter(pk__in=wanted).select_for_update().values_list("pk", flat=True))
+    held = set(
+        Version.objects.available().filter(pk__in=wanted).select_for_update(of=("self",)).values_list("pk", flat=True)
+    )
     if held != wanted:
         raise Conflict("A dataset of this job was deleted just now.")
 

@@ -17,7 +17,7 @@ from datasets_app.services.jobs import Attachment, create_job, get_job, list_job
 from tests.factories import make_available_version, make_dataset, make_member, make_team, make_user, make_version
 from tests.jobs.conftest import Submit
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def test_it_works(submit: Submit, team: Team, writer: User) -> None:
@@ -156,6 +156,7 @@ def test_without_bubblewrap_it_says_what_to_install(
     assert not Job.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_it_wakes_a_worker(submit: Submit, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     from celery import current_app
 

@@ -12,7 +12,7 @@ from datasets_app.services.job_files import list_outputs, log_path, open_output,
 from tests.factories import make_member, make_user
 from tests.jobs.conftest import Submit, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 SCRIPT = """
 mkdir -p model/deep; echo weights > model/deep/w.bin; echo top > top.txt; echo 'ü' > 'ü ?#%.txt'

@@ -12,7 +12,7 @@ from datasets_app.services import running
 from tests.factories import make_available_version, make_dataset, make_member, make_user, make_version, page_client
 from tests.jobs.conftest import Submit, run
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 LIST = "/teams/vision/jobs/"
 NEW = f"{LIST}new/"
 FORM: dict[str, Any] = {
@@ -28,7 +28,7 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def page(writer: User) -> Client:
+def pages(writer: User) -> Client:
     return page_client(writer)
 
 
@@ -43,29 +43,29 @@ def text_of(response: Any) -> str:  # noqa: ANN401 - a test client's response
     return str(response.content.decode())
 
 
-def test_an_empty_list_says_what_to_do(page: Client) -> None:
-    response = page.get(LIST)
+def test_an_empty_list_says_what_to_do(pages: Client) -> None:
+    response = pages.get(LIST)
     assert "has run no jobs yet" in text_of(response)
     assert NEW in text_of(response)
 
 
-def test_the_list(page: Client, submit: Submit, images: None) -> None:
+def test_the_list(pages: Client, submit: Submit, images: None) -> None:
     from datasets_app.services.jobs import Attachment
 
     run(submit("exit 3", datasets=[Attachment("images")]))
     submit(name="job-2")
-    text = text_of(page.get(LIST))
+    text = text_of(pages.get(LIST))
     assert "images@2" in text
     assert "The command ended with exit code 3." in text
     assert 'hx-trigger="every 3s"' in text
-    part = text_of(page.get(f"{LIST}?search=job-1", headers=HTMX))
+    part = text_of(pages.get(f"{LIST}?search=job-1", headers=HTMX))
     assert part.lstrip().startswith('<div id="results"')
     assert "job-2" not in part
     assert "every 3s" not in part
-    assert "No job matches" in text_of(page.get(f"{LIST}?status=stopping"))
+    assert "No job matches" in text_of(pages.get(f"{LIST}?status=stopping"))
 
 
-def test_submit(page: Client, images: None) -> None:
+def test_submit(pages: Client, images: None) -> None:
     form = FORM | {
         "dataset": ["images", "images"],
         "version": ["", "1"],
@@ -76,7 +76,7 @@ def test_submit(page: Client, images: None) -> None:
         "max_processes": "64",
         "allow_network": "on",
     }
-    response = page.post(NEW, form)
+    response = pages.post(NEW, form)
     assert (response.status_code, response.headers["Location"]) == (302, f"{LIST}train-1/")
     job = Job.objects.get()
     assert job.command == ["bash", "-c", 'echo "two words"']
@@ -105,39 +105,39 @@ def test_submit(page: Client, images: None) -> None:
     ],
 )
 def test_mistakes_are_told_and_nothing_is_lost(
-    page: Client, images: None, changes: dict[str, Any], expected: str
+    pages: Client, images: None, changes: dict[str, Any], expected: str
 ) -> None:
-    response = page.post(NEW, FORM | changes)
+    response = pages.post(NEW, FORM | changes)
     assert response.status_code == 422
     assert expected in text_of(response)
     assert "EPOCHS" in text_of(response) or "env_name" in changes
     assert not Job.objects.exists()
 
 
-def test_a_name_in_use(page: Client, submit: Submit) -> None:
+def test_a_name_in_use(pages: Client, submit: Submit) -> None:
     submit(name="train-1")
-    response = page.post(NEW, FORM)
+    response = pages.post(NEW, FORM)
     assert response.status_code == 422
     assert "vision already has a job called train-1." in text_of(response)
 
 
-def test_datasets_are_added_and_removed_without_javascript(page: Client, images: None) -> None:
-    response = page.post(NEW, FORM | {"add": "images"})
+def test_datasets_are_added_and_removed_without_javascript(pages: Client, images: None) -> None:
+    response = pages.post(NEW, FORM | {"add": "images"})
     assert response.status_code == 200
     text = text_of(response)
     assert '<input type="hidden" name="dataset" value="images">' in text
     assert "images@2, 2 files" in text
     assert 'value="train-1"' in text
     row = {"dataset": ["images"], "version": [""], "mount": [""]}
-    text = text_of(page.post(NEW, FORM | row | {"add": "images"}))
+    text = text_of(pages.post(NEW, FORM | row | {"add": "images"}))
     assert 'value="images-2"' in text
-    text = text_of(page.post(NEW, FORM | row | {"remove": "0"}))
+    text = text_of(pages.post(NEW, FORM | row | {"remove": "0"}))
     assert 'name="dataset"' not in text
     assert not Job.objects.exists()
 
 
-def test_the_button_that_enter_presses_submits_nothing(page: Client) -> None:
-    assert page.post(NEW, FORM | {"step": "show"}).status_code == 200
+def test_the_button_that_enter_presses_submits_nothing(pages: Client) -> None:
+    assert pages.post(NEW, FORM | {"step": "show"}).status_code == 200
     assert not Job.objects.exists()
 
 
@@ -158,21 +158,21 @@ def test_the_button_that_enter_presses_submits_nothing(page: Client) -> None:
         ({"step": "command", "command": "a 'b"}, '<p id="command"', "still open"),
     ],
 )
-def test_htmx_gets_the_part(page: Client, images: None, step: dict[str, Any], start: str, expected: str) -> None:
-    response = page.post(NEW, FORM | step, headers=HTMX)
+def test_htmx_gets_the_part(pages: Client, images: None, step: dict[str, Any], start: str, expected: str) -> None:
+    response = pages.post(NEW, FORM | step, headers=HTMX)
     assert response.status_code == 200
     assert text_of(response).lstrip().startswith(start)
     assert expected in text_of(response)
 
 
-def test_a_link_brings_its_dataset(page: Client, images: None, team: Team) -> None:
+def test_a_link_brings_its_dataset(pages: Client, images: None, team: Team) -> None:
     make_version(make_dataset(team, "empty"))
-    text = text_of(page.get(f"{NEW}?dataset=images@1&dataset=empty"))
+    text = text_of(pages.get(f"{NEW}?dataset=images@1&dataset=empty"))
     assert "images@1, 1 file" in text
     assert "empty has no available version yet." in text
 
 
-def test_run_again_begins_with_the_same(page: Client, submit: Submit, images: None) -> None:
+def test_run_again_begins_with_the_same(pages: Client, submit: Submit, images: None) -> None:
     from datasets_app.services.job_rules import JobLimits
     from datasets_app.services.jobs import Attachment
 
@@ -183,19 +183,19 @@ def test_run_again_begins_with_the_same(page: Client, submit: Submit, images: No
         env={"HF_TOKEN": "hf_x"},
         limits=JobLimits(memory_bytes=2**30, time_limit_seconds=60),
     )
-    text = text_of(page.get(f"{NEW}?from=train-7"))
+    text = text_of(pages.get(f"{NEW}?from=train-7"))
     for expected in ('value="train-8"', 'value="pics"', 'value="1024 MiB"', 'value="60 s"', 'value="hf_x"', "echo "):
         assert expected in text
 
 
-def test_a_running_job_moves(page: Client, submit: Submit) -> None:
+def test_a_running_job_moves(pages: Client, submit: Submit) -> None:
     job = submit()
-    text = text_of(page.get(f"{LIST}job-1/"))
+    text = text_of(pages.get(f"{LIST}job-1/"))
     assert 'hx-trigger="every 2s"' in text
     assert "It waits for a free place" in text
     assert f"{LIST}job-1/stop/" in text
     run(job)
-    part = text_of(page.get(f"{LIST}job-1/", headers=HTMX))
+    part = text_of(pages.get(f"{LIST}job-1/", headers=HTMX))
     assert part.lstrip().startswith('<div id="live"')
     assert "every 2s" not in part
     assert 'id="job-status" hx-swap-oob="true"' in part
@@ -203,12 +203,12 @@ def test_a_running_job_moves(page: Client, submit: Submit) -> None:
     assert 'id="log"' not in part
 
 
-def test_a_finished_job(page: Client, submit: Submit, images: None) -> None:
+def test_a_finished_job(pages: Client, submit: Submit, images: None) -> None:
     from datasets_app.services.jobs import Attachment
 
     script = "echo '<b>hi</b>'; mkdir sub; echo x > sub/y.txt; echo z > 'a b.txt'; exit 4"
     job = run(submit(script, datasets=[Attachment("images")], env={"HF_TOKEN": "hf_x", "LR": "0.1"}))
-    text = text_of(page.get(f"{LIST}job-1/"))
+    text = text_of(pages.get(f"{LIST}job-1/"))
     assert "&lt;b&gt;hi&lt;/b&gt;" in text
     assert "The command ended with exit code 4." in text
     assert "/teams/vision/datasets/images/versions/2/" in text
@@ -217,25 +217,25 @@ def test_a_finished_job(page: Client, submit: Submit, images: None) -> None:
     assert "LR=0.1" in text
     assert "/api/v1/teams/vision/jobs/job-1/outputs/a%20b.txt" in text
     assert 'data-final="true"' in text
-    listing = text_of(page.get(f"{LIST}job-1/outputs/sub/"))
+    listing = text_of(pages.get(f"{LIST}job-1/outputs/sub/"))
     assert "y.txt" in listing
-    response = page.get(f"{LIST}job-1/outputs/sub/y.txt")
+    response = pages.get(f"{LIST}job-1/outputs/sub/y.txt")
     assert response.headers["Location"] == "/api/v1/teams/vision/jobs/job-1/outputs/sub/y.txt"
-    assert page.get(f"{LIST}job-1/outputs/no/").status_code == 404
+    assert pages.get(f"{LIST}job-1/outputs/no/").status_code == 404
 
 
-def test_a_long_log_shows_its_end(page: Client, submit: Submit) -> None:
+def test_a_long_log_shows_its_end(pages: Client, submit: Submit) -> None:
     run(submit("seq 100000"))
-    text = text_of(page.get(f"{LIST}job-1/"))
+    text = text_of(pages.get(f"{LIST}job-1/"))
     assert "\n100000\n" in text
     assert "before this are in the plain text" in text
     assert len(text) < 120_000
 
 
-def test_stop(page: Client, submit: Submit) -> None:
+def test_stop(pages: Client, submit: Submit) -> None:
     job = submit()
-    assert page.get(f"{LIST}job-1/stop/").status_code == 405
-    response = page.post(f"{LIST}job-1/stop/")
+    assert pages.get(f"{LIST}job-1/stop/").status_code == 405
+    response = pages.post(f"{LIST}job-1/stop/")
     assert response.headers["Location"] == f"{LIST}job-1/"
     job.refresh_from_db()
     assert job.status == "stopped"
@@ -263,21 +263,21 @@ def test_a_reader_looks_only(submit: Submit, team: Team) -> None:
 
 
 def test_without_bubblewrap_the_form_says_so(
-    page: Client, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    pages: Client, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("empty")))
     running.make_runner.cache_clear()
-    assert "sudo apt install bubblewrap" in text_of(page.get(NEW))
-    response = page.post(NEW, FORM)
+    assert "sudo apt install bubblewrap" in text_of(pages.get(NEW))
+    response = pages.post(NEW, FORM)
     assert response.status_code == 422
     assert "sudo apt install bubblewrap" in text_of(response)
     running.make_runner.cache_clear()
 
 
-def test_nothing_is_inline(page: Client, submit: Submit, images: None) -> None:
+def test_nothing_is_inline(pages: Client, submit: Submit, images: None) -> None:
     run(submit("echo hi"))
     for url in (LIST, f"{NEW}?dataset=images", f"{LIST}job-1/", f"{LIST}job-1/outputs/"):
-        text = text_of(page.get(url))
+        text = text_of(pages.get(url))
         assert " style=" not in text
         assert " onclick=" not in text
         assert "<script>" not in text

@@ -11,7 +11,7 @@ from datasets_app.models import Job, Role, Team, User
 from datasets_app.services import running
 from tests.factories import api_client, make_available_version, make_dataset, make_member, make_user
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 URL = "/api/v1/teams/vision/jobs"
 BODY: dict[str, Any] = {
     "name": "train-1",

@@ -17,7 +17,7 @@ from datasets_app.services import content
 from datasets_app.services.mounts import materialise, mount_path, trim_mounts
 from tests.factories import make_available_version, make_dataset, make_team, make_version
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 FILES = {
     "a.txt": b"alpha",
@@ -197,6 +197,7 @@ def test_a_full_disk_makes_room_first(settings: Settings) -> None:
     assert not old.exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_two_at_once_make_one() -> None:
     version = make({f"{number}": os.urandom(1000) for number in range(500)})
     folders: list[Path] = []

@@ -25,7 +25,7 @@ from tests.factories import make_available_version, make_dataset, make_member, m
 from tests.jobs.conftest import Submit, read_log_file, run
 from tests.runners.conftest import living
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.data_layer]
 FILES = {"a.txt": b"alpha", "日本/übung.bin": os.urandom(5000), "empty": b""}
 
 
