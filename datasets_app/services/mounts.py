@@ -66,6 +66,8 @@ def trim_mounts(*, most_bytes: int | None = None) -> int:
     stay. Bytes shared with the content store don't count.
     """
     most = settings.MOUNTS_CACHE_BYTES if most_bytes is None else most_bytes
+    for draft in settings.MOUNTS_DIR.glob("*.building"):
+        _remove_abandoned(draft)
     found = []
     for marker in settings.MOUNTS_DIR.glob("*.json"):
         folder = marker.with_suffix("")
@@ -127,6 +129,12 @@ def _remove_unused(folder: Path) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _remove_abandoned(draft: Path) -> None:
+    """Remove what a killed worker had begun; whoever still builds holds the lock."""
+    with suppress(BlockingIOError), _lock(draft.with_suffix(""), _give_up):
+        remove_folder(draft)
 
 
 def _is_wanted(folder: Path) -> bool:

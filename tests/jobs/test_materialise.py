@@ -251,3 +251,12 @@ def test_trimming_removes_what_no_version_has() -> None:
     assert trim_mounts() == 1
     assert not mount_path(version.digest).exists()
     assert read_folder(materialise(kept)) == {"a": b"second"}
+
+
+def test_trimming_removes_what_a_killed_worker_had_begun() -> None:
+    folder = materialise(make())
+    draft = folder.with_name("0" * 64).with_suffix(".building")
+    (draft / "half").mkdir(parents=True)
+    trim_mounts()
+    assert not draft.exists()
+    assert folder.exists()
