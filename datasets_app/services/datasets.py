@@ -137,8 +137,13 @@ def list_datasets(  # noqa: PLR0913 - one argument for each control of the list
         rows = rows.filter(tags__name=tag.lower())
     if archived is not None:
         rows = rows.filter(archived_at__isnull=not archived)
-    rows = _with_status(_with_facts(rows), status)
-    page = take_page(rows, order=_order(sort), cursor=cursor, limit=limit)
+    order = _order(sort)
+    rows = _with_facts(rows, "newest_status" if status else "", *(name.removeprefix("-") for name in order))
+    if status:
+        if status not in STATUSES:
+            raise invalid_field("status", f"A status is one of {', '.join(STATUSES)}.")
+        rows = rows.filter(Q(newest_status=status))
+    page = take_page(rows, order=order, cursor=cursor, limit=limit)
     return Page(_summarize(page.items), page.next_cursor)
 
 
@@ -156,27 +161,22 @@ def _order(sort: str) -> tuple[str, ...]:
     return tuple(f"-{field}" for field in fields) if sort.startswith("-") else fields
 
 
-def _with_facts(rows: QuerySet[Dataset]) -> QuerySet[Dataset]:
-    """Annotate what can be sorted and filtered by; the database computes each only where it is asked for."""
+def _with_facts(rows: QuerySet[Dataset], *more: str) -> QuerySet[Dataset]:
+    """Annotate what every summary shows, and of the rest what is sorted or filtered by."""
     kept = Version.objects.filter(dataset=OuterRef("pk"), deleted_at=None).order_by("-number")
     latest = kept.filter(status=Version.Status.AVAILABLE)
     count = kept.order_by().values("dataset").annotate(count=Count("pk")).values("count")
+    others = {
+        "latest_size": Coalesce(Subquery(latest.values("root__size")[:1]), Value(0)),
+        "latest_files": Coalesce(Subquery(latest.values("root__file_count")[:1]), Value(0)),
+        "newest_status": Coalesce(Subquery(kept.values("status")[:1]), Value(EMPTY)),
+    }
     return rows.select_related("team").annotate(
         latest_id=Subquery(latest.values("pk")[:1]),
-        latest_size=Coalesce(Subquery(latest.values("root__size")[:1]), Value(0)),
-        latest_files=Coalesce(Subquery(latest.values("root__file_count")[:1]), Value(0)),
         newest_id=Subquery(kept.values("pk")[:1]),
-        newest_status=Coalesce(Subquery(kept.values("status")[:1]), Value(EMPTY)),
         version_count=Coalesce(Subquery(count), Value(0)),
+        **{name: others[name] for name in more if name in others},
     )
-
-
-def _with_status(rows: QuerySet[Dataset], status: str) -> QuerySet[Dataset]:
-    if not status:
-        return rows
-    if status not in STATUSES:
-        raise invalid_field("status", f"A status is one of {', '.join(STATUSES)}.")
-    return rows.filter(Q(newest_status=status))
 
 
 def _summarize(rows: Sequence[Dataset]) -> list[DatasetSummary]:
