@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from datasets_app.models import Blob, StagedFile, User, Version
 from datasets_app.services.browsing import list_directory
 from datasets_app.services.versions import run_seal
-from tests.factories import make_available_version, make_dataset, make_member, make_team, make_version, page_client
+from tests.factories import make_available_version, make_dataset, make_member, make_team, make_version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.data_layer]
 
 # Of this process. A page reads a few index pages; the plans above show that it is not more on the database's side.
 MOST_SECONDS = 0.05
-TREE = "/teams/vision/datasets/images/versions/2/tree/"
 
 
 def seal_many(version: Version, paths: list[str]) -> Version:
@@ -86,10 +85,10 @@ def best_of(times: int, call: Callable[[], object]) -> float:
 def test_pages_of_very_large_directories(actor: User) -> None:
     paths = [f"files/{number:06}.txt" for number in range(100_000)]
     version = seal_many(open_version(), paths + [f"folders/{number:05}/f" for number in range(10_000)])
-    client: Client = page_client(actor)
     slow = {}
     for path in ("files", "folders"):
         for cursor in ("", last_cursor(actor, version, path)):
-            url = f"{TREE}{path}?cursor={cursor}"
-            slow[url] = best_of(15, lambda url=url: client.get(url))  # type: ignore[misc]
-    assert {url: seconds for url, seconds in slow.items() if seconds > MOST_SECONDS} == {}
+            slow[path, cursor] = best_of(
+                7, partial(list_directory, actor, version=version, path=path, cursor=cursor, limit=200)
+            )
+    assert {page: seconds for page, seconds in slow.items() if seconds > MOST_SECONDS} == {}
