@@ -43,10 +43,6 @@ class BlobQuerySet(models.QuerySet["Blob"]):
         """Keep blobs that one of the user's teams can read."""
         return self.filter(pk__in=TeamBlob.objects.filter(team__in=Team.objects.visible_to(user)).values("blob"))
 
-    def readable_by(self, team: Team) -> Self:
-        """Keep blobs that `team` has sent or fetched itself: the only ones that `plan` may link to."""
-        return self.filter(teams__team=team)
-
 
 class Blob(models.Model):
     """Bytes known by their SHA-256: `size` bytes at `offset` of one pack."""

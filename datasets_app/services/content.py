@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.db import connection
+from django.utils import timezone
 
 from datasets_app.errors import Gone
 from datasets_app.models import Blob, Pack, Team, TeamBlob
+from datasets_app.models.bulk import database_value, insert_new_rows
 from datasets_app.store.packs import PackStore
 from datasets_app.store.staging import Staging
 
@@ -66,15 +69,37 @@ def pack_key(upload_id: uuid.UUID) -> str:
     return f"{text[:2]}/{text[2:4]}/{text}"
 
 
-def find_blobs(digests: Iterable[bytes], *, team: Team | None = None) -> dict[bytes, int]:
-    """Ids of the blobs that exist; with `team`, only of those that the team can read already."""
-    found: dict[bytes, int] = {}
-    wanted = list(set(digests))
-    blobs = Blob.objects.all() if team is None else Blob.objects.readable_by(team)
-    for start in range(0, len(wanted), LOOKUP):
-        rows = blobs.filter(sha256__in=wanted[start : start + LOOKUP]).values_list("sha256", "pk")
-        found.update((bytes(digest), pk) for digest, pk in rows)
-    return found
+def find_blobs(digests: Iterable[bytes]) -> dict[bytes, int]:
+    """Ids of the blobs that exist."""
+    return {digest: pk for digest, pk, _ in _look_up(set(digests))}
+
+
+def find_readable(files: Iterable[tuple[bytes, int]], *, team: Team) -> dict[bytes, int]:
+    """Ids of the blobs that the team can read already, by digest; `files` are (digest, size in bytes).
+
+    A digest that comes with another size than its bytes have is not found: the claim is wrong, so the bytes must come.
+    """
+    sizes: dict[bytes, set[int]] = {}
+    for digest, size in files:
+        sizes.setdefault(digest, set()).add(size)
+    return {digest: pk for digest, pk, size in _look_up(sizes, team=team) if sizes[digest] == {size}}
+
+
+def _look_up(digests: Iterable[bytes], *, team: Team | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """Digest, id and size of blobs. By hand, since the ORM takes longer to write the statement than it takes to run."""
+    wanted = list(digests)
+    within = f"JOIN {TeamBlob._meta.db_table} t ON t.blob_id = b.id AND t.team_id = %s" if team else ""
+    limit = [team.pk] if team else []
+    with connection.cursor() as cursor:
+        for start in range(0, len(wanted), LOOKUP):
+            some = wanted[start : start + LOOKUP]
+            marks = ", ".join(["%s"] * len(some))
+            cursor.execute(
+                f"SELECT b.sha256, b.id, b.size FROM {Blob._meta.db_table} b {within} WHERE b.sha256 IN ({marks})",  # noqa: S608 - our own names
+                [*limit, *some],
+            )
+            for digest, pk, size in cursor.fetchall():
+                yield bytes(digest), pk, size
 
 
 @contextmanager
@@ -117,10 +142,11 @@ def register_upload(
     new = {p.sha256: p for p in sorted(slices) if p.sha256 not in known}
     if new and stored:
         pack = Pack.objects.create(key=pack_key(upload_id), size=size, stored=True)
-        Blob.objects.bulk_create(
-            [Blob(sha256=p.sha256, size=p.size, pack=pack, offset=p.offset) for p in new.values()],
-            ignore_conflicts=True,
-            batch_size=LOOKUP,
+        now = database_value(timezone.now())
+        insert_new_rows(
+            Blob,
+            ("sha256", "size", "pack_id", "offset", "created_at"),
+            [(p.sha256, p.size, pack.pk, p.offset, now) for p in new.values()],
         )
         known |= find_blobs(new)
     elif new:
@@ -160,9 +186,7 @@ def is_quick(upload_id: uuid.UUID, size: int) -> bool:
 
 def grant_blobs(*, team: Team, blob_ids: Iterable[int]) -> None:
     """Note that the team has had these bytes, so that their digests alone link to them from now on."""
-    TeamBlob.objects.bulk_create(
-        [TeamBlob(team=team, blob_id=pk) for pk in sorted(set(blob_ids))], ignore_conflicts=True, batch_size=LOOKUP
-    )
+    insert_new_rows(TeamBlob, ("team_id", "blob_id"), [(team.pk, pk) for pk in sorted(set(blob_ids))])
 
 
 def discard_object(upload_id: uuid.UUID) -> None:

@@ -56,7 +56,7 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
             f"Plan 1 to {MOST_FILES} files at a time.", errors=[{"field": "files", "detail": f"{len(files)} files"}]
         )
     wanted = check_files(files)
-    known = content.find_blobs((f.sha256 for f in wanted if f.sha256), team=version.dataset.team)
+    known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
     with transaction.atomic():
         lock_open(version)
         refuse_files_as_folders(version, wanted)
@@ -65,7 +65,7 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
         }
         replaced = declare_files(version, wanted, rows, known)
     end_uploads(replaced)
-    return [_planned(rows[f.path]) for f in wanted]
+    return [_planned(rows[f.path]) if f.path in rows else _fresh(f, known) for f in wanted]
 
 
 def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
@@ -103,6 +103,10 @@ def _below_any(folders: Sequence[str]) -> Iterator[Q]:
     """Select what lies below the folders, in several conditions: one of a thousand parts is more than SQLite parses."""
     for start in range(0, len(folders), FOLDERS_AT_ONCE):
         yield reduce(or_, map(below, folders[start : start + FOLDERS_AT_ONCE]))
+
+
+def _fresh(file: DeclaredFile, known: dict[bytes, int]) -> PlannedFile:
+    return PlannedFile(file.path, "stored" if file.sha256 in known else "needed")
 
 
 def _planned(row: StagedFile) -> PlannedFile:

@@ -9,7 +9,8 @@ from django.db import connection
 
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
 from datasets_app.models import StagedFile, Upload, Version
-from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, normalise, parents
+from datasets_app.models.bulk import insert_rows
+from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, normalise, parents, to_key
 
 if TYPE_CHECKING:
     import uuid
@@ -44,7 +45,8 @@ def declare_file(*, version: Version, path: str, size: int, sha256: bytes | None
     rows = {row.path: row for row in version.staged.filter(path=file.path).select_related("upload")}
     earlier = [row.upload_id for row in rows.values() if row.upload and row.upload.kind == Upload.Kind.FILE]
     declare_files(version, [file], rows, {})
-    return rows[file.path], [pk for pk in earlier if pk is not None]
+    row = rows.get(file.path) or version.staged.get(path=file.path)
+    return row, [pk for pk in earlier if pk is not None]
 
 
 def reopen(version: Version) -> None:
@@ -104,25 +106,26 @@ def refuse_files_as_folders(version: Version, files: Iterable[DeclaredFile]) -> 
 def declare_files(
     version: Version, files: list[DeclaredFile], rows: dict[str, StagedFile], known: dict[bytes, int]
 ) -> list[uuid.UUID]:
-    """Make `rows` (path -> row) say what `files` say; return the uploads of single files that nobody needs now."""
-    fresh: list[StagedFile] = []
+    """Make `rows`, those that exist by their paths, say what `files` say, and insert those that don't.
+
+    Files whose digest is `known` (digest -> blob id) are stored already. Returns the uploads of single files that
+    nobody needs now.
+    """
+    fresh: list[tuple[int, str, int, bytes | None, int | None, int, str]] = []
     changed: list[StagedFile] = []
     replaced: list[uuid.UUID] = []
     for file in files:
         row = rows.get(file.path)
         blob = known.get(file.sha256) if file.sha256 else None
         if row is None:
-            row = rows[file.path] = StagedFile(
-                version=version, path=file.path, size=file.size, sha256=file.sha256, blob_id=blob
-            )
-            fresh.append(row)
+            fresh.append((version.pk, to_key(file.path), file.size, file.sha256, blob, 0, ""))
         elif not _is_same(row, file) or (row.blob_id is None and blob is not None):
             if row.upload is not None and row.upload.kind == Upload.Kind.FILE:
                 replaced.append(row.upload.pk)
             row.size, row.sha256, row.blob_id = file.size, file.sha256, blob
             row.upload, row.offset, row.error = None, 0, ""
             changed.append(row)
-    StagedFile.objects.bulk_create(fresh)
+    insert_rows(StagedFile, ("version_id", "path", "size", "sha256", "blob_id", "offset", "error"), fresh)
     if changed:
         StagedFile.objects.bulk_update(changed, ["size", "sha256", "blob", "upload", "offset", "error"], batch_size=100)
     if fresh or changed:

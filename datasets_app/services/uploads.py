@@ -10,11 +10,12 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from datasets_app.errors import ChecksumMismatch, Conflict, ErrorItem, Gone, Invalid, Locked, NotFound, TooLarge
 from datasets_app.models import StagedFile, Upload, User, Version
+from datasets_app.models.bulk import database_value, update_rows
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content
@@ -23,7 +24,7 @@ from datasets_app.services.staged import declare_file, lock_open
 from datasets_app.store.paths import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from datasets_app.store.staging import Checksum
 
@@ -35,6 +36,15 @@ FINISH_TASK = "datasets_app.finish_upload"
 FINISHED_IN_REQUEST = 64 * 2**20
 MOST_PATHS = 1000
 UNFINISHED = (Upload.Status.RECEIVING, Upload.Status.RECEIVED)
+
+
+class PlannedSlice(NamedTuple):
+    """A declared file that may become a part of a bundle; it has a blob when its bytes are stored already."""
+
+    path: str
+    row: int
+    size: int
+    blob: int | None
 
 
 class StagedSlice(NamedTuple):
@@ -86,18 +96,22 @@ def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
             f"A bundle has 1 to {MOST_PATHS} different paths.", errors=[{"field": "paths", "detail": "1 to 1000"}]
         )
     paths = [normalise(path) for path in paths]
-    rows = {row.path: row for row in version.staged.filter(path__in=paths)}
+    found = version.staged.filter(path__in=paths).values_list("path", "pk", "size", "blob")
+    rows = {row.path: row for row in map(PlannedSlice._make, found)}
     _check_bundle(paths, rows)
     size = sum(row.size for row in rows.values())
     with _new_staging_file(size) as upload_id, transaction.atomic():
         lock_open(version)
         upload = _new_upload(upload_id, actor, version, Upload.Kind.BUNDLE, size)
-        column = _column(upload_id)
         places = accumulate((rows[path].size for path in paths), initial=0)
-        _execute_many(
-            "UPDATE {staged} SET upload_id = %s, \"offset\" = %s, error = '' "
-            "WHERE id = %s AND size = %s AND blob_id IS NULL",
-            [(column, offset, rows[path].pk, rows[path].size) for path, offset in zip(paths, places, strict=False)],
+        column = database_value(upload_id)
+        update_rows(
+            StagedFile,
+            ("upload_id", "offset", "error"),
+            [(rows[p].row, rows[p].size, column, offset, "") for p, offset in zip(paths, places, strict=False)],
+            # Not what was declared anew since we looked.
+            keys=("id", "size"),
+            only="blob_id IS NULL",
         )
     if size == 0:
         finish_upload(upload)
@@ -283,13 +297,13 @@ def _postpone_expiry(upload: Upload) -> None:
         Upload.objects.filter(pk=upload.pk).update(expires_at=upload.expires_at)
 
 
-def _check_bundle(paths: list[str], rows: dict[str, StagedFile]) -> None:
+def _check_bundle(paths: list[str], rows: dict[str, PlannedSlice]) -> None:
     errors: list[ErrorItem] = []
     for path in paths:
         row = rows.get(path)
         if row is None:
             errors.append({"path": path, "detail": "not planned: declare it with its size first"})
-        elif row.blob_id is not None:
+        elif row.blob is not None:
             errors.append({"path": path, "detail": "its bytes are stored already"})
     if errors:
         raise Conflict(f"{len(errors)} paths cannot be in this bundle.", errors=errors)
@@ -369,23 +383,15 @@ def _register(
             upload_id=upload.pk, size=upload.size, slices=pieces, stored=stored, team=upload.version.dataset.team
         )
         # A row that was declared anew since we looked has let go of this upload.
-        column = _column(upload.pk)
-        _execute_many(
-            "UPDATE {staged} SET blob_id = %s, error = '' WHERE id = %s AND upload_id = %s",
-            [(ids[digest], piece.row, column) for piece, digest in good],
+        column = database_value(upload.pk)
+        update_rows(
+            StagedFile,
+            ("blob_id", "error"),
+            [(piece.row, column, ids[digest], "") for piece, digest in good],
+            keys=("id", "upload_id"),
         )
         rows = {piece["path"]: piece["detail"] for piece in errors}
         for path, detail in rows.items():
             StagedFile.objects.filter(upload=upload, path=path).update(error=detail, upload=None)
     upload.status = Upload.Status.FAILED if failed else Upload.Status.FINISHED
     return True
-
-
-def _column(upload_id: uuid.UUID) -> uuid.UUID | str:
-    """Return the id as raw SQL must write it."""
-    return upload_id if connection.vendor == "postgresql" else upload_id.hex
-
-
-def _execute_many(statement: str, rows: Sequence[tuple[uuid.UUID | str | int, ...]]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(statement.format(staged=StagedFile._meta.db_table), rows)

@@ -1,0 +1,100 @@
+"""Many rows at once, by each database's own fast way: no model instances, no statement that grows with the rows.
+
+Values are written as they are: the caller prepares paths (`store.paths.to_key`) and the like. Measured for rows of
+staged files: bulk_create 70 microseconds a row, this 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+
+Row = Sequence[Any]
+
+
+def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert a stream of rows; `columns` are names of columns, and rows of the model's other columns need a default."""
+    table, names = _quoted(model), _names(columns)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
+        else:
+            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({_marks(columns)})", rows)  # type: ignore[arg-type]  # noqa: S608 - any iterable will do; our own names
+
+
+def insert_new_rows(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert the rows that break no unique constraint, and leave the others out."""
+    if not rows:
+        return
+    table, names = _quoted(model), _names(columns)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            values = f"SELECT * FROM {_unnested(model, columns)}"  # noqa: S608
+            cursor.execute(f"INSERT INTO {table} ({names}) {values} ON CONFLICT DO NOTHING", _by_column(rows))
+        else:
+            statement = f"INSERT INTO {table} ({names}) VALUES ({_marks(columns)}) ON CONFLICT DO NOTHING"  # noqa: S608
+            cursor.executemany(statement, rows)
+
+
+def update_rows(
+    model: type[models.Model],
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    keys: Sequence[str] = ("id",),
+    only: str = "true",
+) -> None:
+    """Set `columns` of the rows that still have these values of `keys`: each of `rows` is its keys, then its values.
+
+    `only` is a further condition in SQL.
+    """
+    if not rows:
+        return
+    table = _quoted(model)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            changes = ", ".join(f'"{column}" = new."{column}_new"' for column in columns)
+            named = _names([*keys, *(f"{column}_new" for column in columns)])
+            same = " AND ".join(f'{table}."{key}" = new."{key}"' for key in keys)
+            values = f"{_unnested(model, (*keys, *columns))} AS new({named})"
+            cursor.execute(f"UPDATE {table} SET {changes} FROM {values} WHERE {same} AND {only}", _by_column(rows))  # noqa: S608
+        else:
+            changes = ", ".join(f'"{column}" = %s' for column in columns)
+            same = " AND ".join(f'"{key}" = %s' for key in keys)
+            turned = [(*row[len(keys) :], *row[: len(keys)]) for row in rows]
+            cursor.executemany(f"UPDATE {table} SET {changes} WHERE {same} AND {only}", turned)  # noqa: S608
+
+
+def database_value(value: datetime | UUID) -> Any:  # noqa: ANN401 - whatever the driver takes
+    """Return a time or a UUID as this database's driver takes it."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    return value if connection.vendor == "postgresql" else value.hex
+
+
+def _quoted(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _marks(columns: Sequence[str]) -> str:
+    return ", ".join(["%s"] * len(columns))
+
+
+def _unnested(model: type[models.Model], columns: Sequence[str]) -> str:
+    """Make a set of rows out of one array for each column: one statement, however many rows."""
+    types = {field.column: field.db_type(connection) for field in model._meta.concrete_fields}
+    return f"unnest({', '.join(f'%s::{types[column]}[]' for column in columns)})"
+
+
+def _by_column(rows: Sequence[Row]) -> list[list[Any]]:
+    return [list(values) for values in zip(*rows, strict=True)]
