@@ -192,7 +192,7 @@ if _PACKS_BACKEND:
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 STATICFILES_FINDERS = [
     "flexai_site.static_files.SourceFinder",
-    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "flexai_site.static_files.AppFinder",
 ]
 STATICFILES_DIRS: list[Any] = [
     path if prefix is None else (prefix, path)

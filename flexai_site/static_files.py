@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import brotli
 from django.conf import settings
-from django.contrib.staticfiles.finders import FileSystemFinder, get_finders
+from django.contrib.staticfiles.finders import AppDirectoriesFinder, FileSystemFinder, get_finders
 from django.core.management import call_command
 from typing_extensions import override
 from whitenoise.compress import Compressor
@@ -24,8 +24,6 @@ VENDORED: Final = frozenset(
 # Of django-htmx, neither extensions nor the next major version, whose imports can't be followed; of ninja, no second
 # viewer of the API's description.
 IGNORED: Final = ["ext", "htmx-4*", "htmax-*", "redoc*", "*.map"]
-
-
 _CSS_PATTERNS: Final = dict(CompressedManifestStaticFilesStorage.patterns)["*.css"]
 
 
@@ -47,6 +45,14 @@ class SourceFinder(FileSystemFinder):
             prefix = getattr(storage, "prefix", None)
             if not prefix or f"{prefix}/{path}" in VENDORED:
                 yield path, storage
+
+
+class AppFinder(AppDirectoriesFinder):
+    """The files of installed applications, without those that no page needs."""
+
+    @override
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterator[tuple[str, Any]]:
+        yield from super().list([*(ignore_patterns or []), *IGNORED])
 
 
 class StaticStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
@@ -77,7 +83,7 @@ def collect_static_files() -> bool:
         current = _fingerprint()
         if stamp.is_file() and stamp.read_text() == current:
             return False
-        call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=IGNORED)
+        call_command("collectstatic", interactive=False, verbosity=0)
         stamp.write_text(current)
         return True
 
@@ -85,7 +91,7 @@ def collect_static_files() -> bool:
 def _fingerprint() -> str:
     state = hashlib.sha256(settings.STATIC_URL.encode())
     for finder in get_finders():
-        for path, storage in finder.list(IGNORED):
+        for path, storage in finder.list([]):
             file = Path(storage.path(path)).stat()
             state.update(f"{path}\0{file.st_size}\0{file.st_mtime_ns}\n".encode())
     return state.hexdigest()
