@@ -47,7 +47,7 @@ PAGES = [
     "/nowhere/",
 ]
 # Both themes and both widths, in two rounds: a round of every page takes a while.
-SCREENS = {
+SCREENS: dict[str, dict[str, Any]] = {
     "wide and light": {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light"},
     "small and dark": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True},
 }
@@ -116,7 +116,7 @@ def test_every_page(browser: Browser, content: LiveApplication, session: Any, sc
         violations = Axe().run(page).response["violations"]
         found += [f"{path} {item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
         width = page.evaluate("document.documentElement.scrollWidth")
-        if width > SCREENS[screen]["viewport"]["width"]:  # type: ignore[index]
+        if width > SCREENS[screen]["viewport"]["width"]:
             found.append(f"{path} is {width} pixels wide")
         if sum(sizes) > PAGE_BYTES:
             found.append(f"{path} weighs {sum(sizes)} bytes")
