@@ -9,7 +9,7 @@ from django.db import connection
 
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
 from datasets_app.models import StagedFile, Upload, Version
-from datasets_app.models.bulk import insert_rows
+from datasets_app.models.bulk import insert_rows, update_rows
 from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, normalise, parents, to_key
 
 if TYPE_CHECKING:
@@ -126,8 +126,11 @@ def declare_files(
             row.upload, row.offset, row.error = None, 0, ""
             changed.append(row)
     insert_rows(StagedFile, ("version_id", "path", "size", "sha256", "blob_id", "offset", "error"), fresh)
-    if changed:
-        StagedFile.objects.bulk_update(changed, ["size", "sha256", "blob", "upload", "offset", "error"], batch_size=100)
+    update_rows(
+        StagedFile,
+        ("size", "sha256", "blob_id", "upload_id", "offset", "error"),
+        [(row.pk, row.size, row.sha256, row.blob_id, None, 0, "") for row in changed],
+    )
     if fresh or changed:
         reopen(version)
     return replaced

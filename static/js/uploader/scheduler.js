@@ -2,6 +2,9 @@
 //
 // Every file is hashed before it is planned, large ones too: that is what lets the server skip bytes it has, find the unfinished
 // upload of the same bytes after a reload, and refuse a file that changed on the way. Hashing runs beside the sending of other files.
+//
+// Meanwhile every file is declared, without a hash, from the end of the list, until that meets what is hashed and planned: when
+// the page is closed half-way, or a file can't be read, the server knows what is missing and refuses to seal.
 
 import { sleep } from "./api.js";
 import { Bundler } from "./bundler.js";
@@ -40,6 +43,8 @@ export class Scheduler extends EventTarget {
   #carrier;
   #bundler;
   #toHash = [];
+  #toDeclare = [];
+  #isDeclaring = false;
   #toPlan = [];
   #large = [];
   #bundlesAgain = [];
@@ -71,7 +76,9 @@ export class Scheduler extends EventTarget {
 
   /** Adds files and starts, or goes on. */
   start(files) {
-    this.#toHash.push(...[this.items.add(files)].flat());
+    const added = this.items.add(files);
+    this.#toHash = this.#toHash.concat(added);
+    this.#toDeclare = this.#toDeclare.concat(added);
     this.resume();
   }
 
@@ -135,6 +142,7 @@ export class Scheduler extends EventTarget {
       this.#pumping = false;
       if (this.phase !== "running") return;
       this.#hashSome();
+      this.#declareSome();
       this.#planSome();
       this.#sendSome();
       if (this.#isDrained && this.#active === 0 && this.#bundler.count === 0 && this.#large.length === 0
@@ -144,7 +152,7 @@ export class Scheduler extends EventTarget {
 
   /** Nothing is left before the sending stage. */
   get #isDrained() {
-    return this.#isHashed && this.#toPlan.length === 0 && this.#plans === 0;
+    return this.#isHashed && this.#toDeclare.length === 0 && this.#toPlan.length === 0 && this.#plans === 0;
   }
 
   get #isHashed() {
@@ -160,7 +168,29 @@ export class Scheduler extends EventTarget {
     const free = HASH_AHEAD - this.#pool.backlog;
     // In small steps, because taking from the front of a long array moves the rest.
     if (free < HASH_AHEAD / 4 && this.#toHash.length > free) return;
-    for (const item of this.#toHash.splice(0, free)) this.#hash(item);
+    for (const item of this.#toHash.splice(0, free)) if (item.state === "waiting") this.#hash(item);
+  }
+
+  #declareSome() {
+    if (this.#isDeclaring || this.#plans >= PLANS) return;
+    // What has a hash is declared by its plan.
+    const batch = this.#toDeclare.splice(-PLAN_FILES).filter(({ sha256, state }) => sha256 === "" && state !== "done");
+    if (batch.length > 0) this.#declare(batch);
+  }
+
+  async #declare(batch) {
+    this.#isDeclaring = true;
+    this.#plans += 1;
+    try {
+      await this.#api.call("POST", this.#urls.plan, { files: batch.map(({ path, size }) => ({ path, size })) });
+    } catch (error) {
+      if (this.#failNamed(batch, error) > 0) this.#toDeclare.push(...batch.filter(({ state }) => state !== "failed"));
+      else if (error.status !== 422 && error.status !== 413) this.stop(error.message);
+    } finally {
+      this.#isDeclaring = false;
+      this.#plans -= 1;
+      this.#pump();
+    }
   }
 
   async #hash(item) {
@@ -384,7 +414,7 @@ export class Scheduler extends EventTarget {
   async #countsAgree(count) {
     const { staged } = (await this.#api.call("GET", this.#urls.version)).body;
     this.verified = { count: staged?.stored_count, bytes: staged?.stored_size };
-    return staged?.file_count === count && staged.stored_count === count && staged.stored_size === this.items.doneBytes;
+    return staged?.file_count === this.items.count && staged.stored_count === count && staged.stored_size === this.items.doneBytes;
   }
 
   async #checkBatch(batch) {
