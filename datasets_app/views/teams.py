@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import urljoin
+
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
@@ -134,7 +137,9 @@ def invitation_new(request: SignedInRequest, team: str) -> HttpResponse:
                 raise
             show_errors(form, error)
         else:
-            link = request.build_absolute_uri(reverse("invitation", kwargs={"secret": secret}))
+            # A proxy may have told this request another host or port than people use.
+            here = settings.PUBLIC_URL or request.build_absolute_uri("/")
+            link = urljoin(here, reverse("invitation", kwargs={"secret": secret}))
             return _render_team(request, team, link=link)
     return _render_team(request, team, form=form)
 
