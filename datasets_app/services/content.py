@@ -103,15 +103,18 @@ def _look_up(digests: Iterable[bytes], *, team: Team | None = None) -> Iterator[
 
 
 @contextmanager
-def only_finisher(upload_id: uuid.UUID) -> Iterator[None]:
+def only_finisher(upload_id: uuid.UUID) -> Iterator[bool]:
     """Keep others from finishing the upload too; Locked when somebody else does, or is still writing.
 
-    Bytes that were moved into the store already are not locked: there, finishing twice is harmless.
+    Gives False where there is nothing to lock, because the bytes are gone or were moved into the store: there,
+    finishing twice is harmless.
     """
     with ExitStack() as stack:
+        locked = False
         with suppress(Gone):
             stack.enter_context(staging().lock(upload_id))
-        yield
+            locked = True
+        yield locked
 
 
 def store_upload(*, upload_id: uuid.UUID, slices: list[Slice], always: bool = False) -> bool:

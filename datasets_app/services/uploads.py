@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -35,6 +36,7 @@ FINISH_TASK = "datasets_app.finish_upload"
 # where that would mean to read all of them again or to send them to another machine.
 FINISHED_IN_REQUEST = 64 * 2**20
 MOST_PATHS = 1000
+POLL_SECONDS = 0.1
 UNFINISHED = (Upload.Status.RECEIVING, Upload.Status.RECEIVED)
 
 
@@ -173,10 +175,11 @@ def complete_upload(upload: Upload) -> None:
     """Finish an upload whose bytes are all here: at once where that is quick, else by a worker."""
     quick = upload.size <= FINISHED_IN_REQUEST or content.is_quick(upload.pk, upload.size)
     if quick:
-        # Where another request is just finishing it, there is nothing to do.
+        # Where another request is just finishing it, a worker sees to it that this comes to an end.
         with suppress(Locked):
             finish_upload(upload)
-    elif Upload.objects.filter(pk=upload.pk).transition(was=Upload.Status.RECEIVING, to=Upload.Status.RECEIVED):
+            return
+    if Upload.objects.filter(pk=upload.pk).transition(was=Upload.Status.RECEIVING, to=Upload.Status.RECEIVED):
         enqueue(FINISH_TASK, upload_id=str(upload.pk))
 
 
@@ -186,7 +189,9 @@ def finish_upload(upload: Upload) -> None:
     Raises ChecksumMismatch, naming the paths, after the files that are not what was declared were marked as failed;
     Gone when the bytes were lost; Locked while somebody else is finishing it.
     """
-    with content.only_finisher(upload.pk):
+    with content.only_finisher(upload.pk) as locked:
+        if not locked and _is_over(upload):
+            return
         slices = _slices(upload)
         try:
             digests = _digests(upload, [piece.size for piece in slices])
@@ -224,12 +229,38 @@ def finish_arrived(
     for upload in version.uploads.filter(status__in=wanted).select_related("version__dataset__team"):
         try:
             if upload.status == Upload.Status.RECEIVED:
-                finish_upload(upload)
+                _finish_or_wait(upload, progress)
             elif everything or upload.size <= FINISHED_IN_REQUEST:
                 upload_offset(upload)
-        except (ChecksumMismatch, Gone, Locked) as error:
+        except (ChecksumMismatch, Gone) as error:
             logger.info("upload %s is not finished: %s", upload.pk, error.detail)
         progress(1)
+
+
+def _finish_or_wait(upload: Upload, progress: Callable[[int], None]) -> None:
+    """Finish the upload, or wait for the worker that is just doing so."""
+    while _is_unfinished(upload):
+        try:
+            finish_upload(upload)
+        except Locked:
+            progress(0)
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def _is_over(upload: Upload) -> bool:
+    """Tell whether somebody else has finished it already; Gone when it was ended, or has failed, meanwhile."""
+    status = Upload.objects.filter(pk=upload.pk).values_list("status", flat=True).first()
+    if status in UNFINISHED:
+        return False
+    if status == Upload.Status.FINISHED:
+        return True
+    raise Gone("This upload was ended while its last bytes arrived. Start it anew.")
+
+
+def _is_unfinished(upload: Upload) -> bool:
+    return Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).exists()
 
 
 def terminate_upload(actor: User, *, upload: Upload) -> None:

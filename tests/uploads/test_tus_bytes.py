@@ -93,6 +93,8 @@ def test_a_head_while_the_last_request_is_finishing_waits_for_nobody(sender: Sen
     with content.staging().lock(upload.pk):
         assert sender.head(url)["Upload-Offset"] == str(len(BODY))
         assert StagedFile.objects.get().state == "partial"
+    # Should the request die over it, a worker was told.
+    uploads.run_finish(upload.pk)
     assert sender.head(url)["Upload-Offset"] == str(len(BODY))
     assert StagedFile.objects.get().state == "stored"
 
@@ -206,6 +208,27 @@ def test_a_version_waits_for_the_worker_that_finishes_its_files(
     run_seal(sender.version.pk)
     assert sender.version.status == "available"
     assert sender.version.size == len(BODY)
+
+
+def test_a_seal_waits_for_a_worker_that_is_just_finishing_a_file(
+    sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "FINISHED_IN_REQUEST", 10)
+    content.staging.cache_clear()
+    assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
+    assert sender.post("seal").status_code == 202
+    waits = iter(range(3))
+    worker = content.staging().lock(Upload.objects.get().pk)
+    worker.__enter__()
+
+    def wait(_seconds: float) -> None:
+        if next(waits) == 2:
+            worker.__exit__(None, None, None)
+
+    monkeypatch.setattr(uploads.time, "sleep", wait)
+    sender.work()
+    assert (sender.version.status, sender.version.size) == ("available", len(BODY))
+    assert next(waits, None) is None
 
 
 def _reader(data: bytes) -> Callable[[int], bytes]:

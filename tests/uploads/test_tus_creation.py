@@ -141,7 +141,7 @@ def test_the_path_is_kept_in_nfc(sender: Sender) -> None:
     ],
 )
 def test_wrong_metadata(sender: Sender, about: dict[str, str], status: int, field: str | None) -> None:
-    answer = sender.create_upload(length=1, **about)
+    answer = sender.create_upload(length=1, headers=None, **about)
     assert answer.status_code == status, answer.content
     assert answer["Content-Type"] == "application/problem+json"
     if field is not None:
