@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from django.db import connection, transaction
 from django.db.models import ProtectedError
@@ -24,7 +26,7 @@ UPDATES = [
     *(("version", column) for column in ("id", "dataset_id", "number", "status", "root_id", "manifest_key")),
     *(("version", column) for column in ("sealed_at", "created_at")),
 ]
-NEW_VALUES = {
+NEW_VALUES: dict[str, str | bytes | int | datetime] = {
     "digest": DIGEST,
     "sha256": DIGEST,
     "name": "other",

@@ -44,7 +44,7 @@ def body(answer: Answer) -> bytes:
     """Read a streamed answer, and see that its length was told right."""
     if not answer.streaming:
         return answer.content
-    data = b"".join(cast("StreamingHttpResponse", answer))  # type: ignore[arg-type]
+    data = b"".join(cast("StreamingHttpResponse", answer))
     assert answer["Content-Length"] == str(len(data))
     return data
 

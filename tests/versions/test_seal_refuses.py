@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from datasets_app.models import Role, StagedFile, Version
-from datasets_app.services import versions
+from datasets_app.services import manifests, versions
 from tests.factories import api_client, make_dataset, make_member, make_team, make_version, stage_files
 from tests.uploads.sender import Sender
 
@@ -120,7 +120,7 @@ def test_an_error_of_ours_is_tried_again_then_told(monkeypatch: pytest.MonkeyPat
         raise OSError("the disk is on fire")
 
     with monkeypatch.context() as broken:
-        broken.setattr(versions.manifests, "store_manifest", fail)
+        broken.setattr(manifests, "store_manifest", fail)
         for _ in range(2):
             with pytest.raises(OSError, match="on fire"):
                 versions.run_seal(version.pk)

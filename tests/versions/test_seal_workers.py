@@ -14,8 +14,9 @@ from django.db import connection
 from django.utils import timezone
 
 from datasets_app import tasks
+from datasets_app.errors import Conflict
 from datasets_app.models import Blob, Dataset, Directory, StagedFile, Version
-from datasets_app.services import trees, versions
+from datasets_app.services import manifests, trees, versions
 from datasets_app.services.plans import plan_files
 from datasets_app.services.staged import DeclaredFile
 from datasets_app.services.versions import run_seal, seal_version
@@ -58,9 +59,9 @@ def test_it_works_after_a_worker_died_anywhere(monkeypatch: pytest.MonkeyPatch) 
     version = make_pending()
     steps = [
         (versions, "finish_arrived"),
-        (versions.trees, "write_tree"),
+        (trees, "write_tree"),
         (trees, "_insert"),
-        (versions.manifests, "store_manifest"),
+        (manifests, "store_manifest"),
         (versions, "clear_staged"),
     ]
     for module, name in steps:
@@ -122,14 +123,14 @@ def test_a_worker_that_lost_its_lease_stops_and_changes_nothing(
 ) -> None:
     version = make_pending()
     settings.LEASE_SECONDS = 0
-    store = versions.manifests.store_manifest
+    store = manifests.store_manifest
     others = iter([lambda: run_seal(version.pk)])
 
     def overtaken(*arguments: Any, **named: Any) -> str:
         next(others, lambda: None)()
-        return store(*arguments, **named)
+        return str(store(*arguments, **named))
 
-    monkeypatch.setattr(versions.manifests, "store_manifest", overtaken)
+    monkeypatch.setattr(manifests, "store_manifest", overtaken)
     run_seal(version.pk)
     sealed = Version.objects.get()
     assert (sealed.status, sealed.error, sealed.digest) == ("available", "", digest_of(FILES))
@@ -156,7 +157,7 @@ def test_equal_and_overlapping_versions_sealed_at_once() -> None:
         version = make_version(dataset)
         stage_files(version, files)
         pending.append(seal_version(make_member(dataset.team), version=version))
-    in_threads(*[lambda pk=version.pk: run_seal(pk) for version in pending])  # type: ignore[misc]
+    in_threads(*[lambda pk=version.pk: run_seal(pk) for version in pending])
     for version, files in zip(pending, trees_of, strict=True):
         version.refresh_from_db()
         assert (version.status, version.digest) == ("available", digest_of(files)), version.error
@@ -173,7 +174,7 @@ def test_sealing_twice_at_once_is_asked_for_once() -> None:
     def seal() -> str:
         try:
             return seal_version(actor, version=Version.objects.get(pk=version.pk)).status
-        except versions.Conflict:
+        except Conflict:
             return "conflict"
 
     assert sorted(map(str, in_threads(seal, seal, seal))) == ["conflict", "conflict", "pending"]
@@ -205,7 +206,7 @@ def test_two_sessions_plan_and_send_the_same_files_at_once() -> None:
 def test_two_sessions_declare_one_path_at_once() -> None:
     version = make_version(make_dataset(make_team()))
     actor = make_member(version.dataset.team)
-    work = [lambda size=size: plan_files(actor, version=version, files=[DeclaredFile("a", size)]) for size in range(4)]  # type: ignore[misc]
+    work = [lambda size=size: plan_files(actor, version=version, files=[DeclaredFile("a", size)]) for size in range(4)]
     in_threads(*work)
     assert StagedFile.objects.get().path == "a"
 
@@ -213,7 +214,7 @@ def test_two_sessions_declare_one_path_at_once() -> None:
 def test_many_versions_started_at_once_have_numbers_of_their_own() -> None:
     dataset = make_dataset(make_team())
     actors = [make_member(dataset.team) for _ in range(4)]
-    in_threads(*[lambda actor=actor: versions.create_version(actor, dataset=dataset) for actor in actors])  # type: ignore[misc]
+    in_threads(*[lambda actor=actor: versions.create_version(actor, dataset=dataset) for actor in actors])
     assert sorted(Version.objects.values_list("number", flat=True)) == [1, 2, 3, 4]
 
 

@@ -52,7 +52,7 @@ def fetch(client: Client, version: Version, what: str) -> tuple[Answer, bytes]:
     team = version.dataset.team.name
     answer = client.get(f"/api/v1/teams/{team}/datasets/images/versions/{version.number}/{what}")
     assert answer.status_code == 200
-    return answer, b"".join(cast("StreamingHttpResponse", answer))  # type: ignore[arg-type]
+    return answer, b"".join(cast("StreamingHttpResponse", answer))
 
 
 def tree_order(files: dict[str, bytes]) -> list[str]:
