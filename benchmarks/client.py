@@ -90,8 +90,14 @@ class Api:
         """Send JSON, return the answer's JSON, or its headers where it has no body."""
         data = b"" if body is None else json.dumps(body).encode()
         kind = {} if body is None else {"Content-Type": "application/json"}
-        self._connection.request(method, path, data, self._headers | kind | (headers or {}))
-        return self._answer()
+        try:
+            self._connection.request(method, path, data, self._headers | kind | (headers or {}))
+            return self._answer()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            # The server ends connections that were idle for half a minute, as they are while we hash.
+            self._connection.close()
+            self._connection.request(method, path, data, self._headers | kind | (headers or {}))
+            return self._answer()
 
     def patch(self, path: str, offset: int, pieces: list[memoryview]) -> None:
         """Send bytes out of memory."""

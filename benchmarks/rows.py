@@ -14,7 +14,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -111,15 +111,24 @@ def _run_step(step: str, files: int, environment: dict[str, str]) -> dict[str, A
 def stage(files: int) -> dict[str, Any]:
     """Make two open versions whose files are all verified: the large one, and one with wide directories."""
     from django.core.management import call_command
-    from django.db import connection
+    from django.db import connection, transaction
 
-    from datasets_app.models import User
+    call_command("migrate", interactive=False, verbosity=0)
+    with transaction.atomic():
+        _stage(files)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    return {}
+
+
+def _stage(files: int) -> None:
+    from datasets_app.models import StagedFile, User
+    from datasets_app.models.bulk import insert_rows
     from datasets_app.services.accounts import bootstrap
     from datasets_app.services.datasets import create_dataset
     from datasets_app.services.versions import create_version
     from datasets_app.store.paths import to_key
 
-    call_command("migrate", interactive=False, verbosity=0)
     team = bootstrap(username="bench", password="not used anywhere else", team="bench").team  # noqa: S106
     actor = User.objects.get(username="bench")
     _stage_blobs(max(files, WIDE_FILES + WIDE_DIRECTORIES))
@@ -130,21 +139,21 @@ def stage(files: int) -> dict[str, Any]:
         (f"files/sample-{i:06}.bin" for i in range(WIDE_FILES)),
     )
     for name, paths in (("many", many), ("wide", wide)):
-        version = create_version(actor, dataset=create_dataset(actor, team=team, name=name))
+        version = create_version(actor, dataset=create_dataset(actor, team=team.name, name=name))
         rows = ((version.pk, to_key(path), BLOB_BYTES, n, 0, "") for n, path in enumerate(paths, start=1))
-        _insert_rows("datasets_app_stagedfile", ("version_id", "path", "size", "blob_id", "offset", "error"), rows)
+        insert_rows(StagedFile, ("version_id", "path", "size", "blob_id", "offset", "error"), rows)
         type(version).objects.filter(pk=version.pk).update(status="pending")
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    return {}
 
 
 def _stage_blobs(count: int) -> None:
     from django.utils import timezone
 
-    now = timezone.now()
+    from datasets_app.models import Blob, Pack
+    from datasets_app.models.bulk import database_value, insert_rows
+
+    now = database_value(timezone.now())
     packs = ((n, f"bench/{n}", BLOBS_A_PACK * BLOB_BYTES, True, now) for n in range(1, count // BLOBS_A_PACK + 2))
-    _insert_rows("datasets_app_pack", ("id", "key", "size", "stored", "created_at"), packs)
+    insert_rows(Pack, ("id", "key", "size", "stored", "created_at"), packs)
     blobs = (
         (
             n,
@@ -156,21 +165,7 @@ def _stage_blobs(count: int) -> None:
         )
         for n in range(1, count + 1)
     )
-    _insert_rows("datasets_app_blob", ("id", "sha256", "size", "pack_id", "offset", "created_at"), blobs)
-
-
-def _insert_rows(name: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    from django.db import connection, transaction
-
-    listed = ", ".join(f'"{column}"' for column in columns)
-    with transaction.atomic(), connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {name} ({listed}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-        else:
-            marks = ", ".join(["%s"] * len(columns))
-            cursor.executemany(f"INSERT INTO {name} ({listed}) VALUES ({marks})", rows)  # noqa: S608
+    insert_rows(Blob, ("id", "sha256", "size", "pack_id", "offset", "created_at"), blobs)
 
 
 def seal(files: int) -> dict[str, Any]:

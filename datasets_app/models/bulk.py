@@ -17,7 +17,10 @@ Row = Sequence[Any]
 
 
 def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert a stream of rows; `columns` are names of columns, and rows of the model's other columns need a default."""
+    """Insert a stream of rows into `columns`, by their names in the database. Call inside a transaction.
+
+    Outside of one, SQLite would commit each row by itself.
+    """
     table, names = _quoted(model), _names(columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

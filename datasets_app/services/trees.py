@@ -6,10 +6,11 @@ from heapq import merge
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from datasets_app.models import Directory, File, Subdirectory
+from datasets_app.models.bulk import insert_rows
 from datasets_app.store.overlay import Child
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: I
         children = ids | _ids_of(wanted.difference(ids), closed=True)
         files = ((ids[d], name, blob) for d, pending in new.items() for name, blob in pending.files)
         large = ((pk, name, blob) for pk in ids.values() for name, blob in big)
-        _insert(File, ("directory_id", "name", "blob_id"), chain(files, large))
+        insert_rows(File, ("directory_id", "name", "blob_id"), chain(files, large))
         edges = ((ids[d], name, children[c]) for d, pending in new.items() for name, c in pending.subdirectories)
-        _insert(Subdirectory, ("parent_id", "name", "child_id"), edges)
+        insert_rows(Subdirectory, ("parent_id", "name", "child_id"), edges)
         for some in _slices(list(ids.values())):
             Directory.objects.filter(pk__in=some).update(closed=True)
     progress(sum(1 + len(p.files) + len(p.subdirectories) for p in batch.values()))
@@ -103,21 +104,6 @@ def _ids_of(digests: Iterable[bytes], *, closed: bool) -> dict[bytes, int]:
         rows = Directory.objects.filter(digest__in=some, closed=closed).values_list("digest", "pk")
         found.update((bytes(digest), pk) for digest, pk in rows)
     return found
-
-
-def _insert(model: type[File | Subdirectory], columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
-    """Insert by the database's own fast way: COPY, or one prepared statement. bulk_create is 4 to 7 times slower."""
-    table = connection.ops.quote_name(model._meta.db_table)
-    names = ", ".join(connection.ops.quote_name(column) for column in columns)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                for row in rows:
-                    copy.write_row(row)
-        else:
-            marks = ", ".join(["%s"] * len(columns))
-            # Any iterable will do for SQLite: the stubs ask for a sequence, which would have to be held.
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)  # type: ignore[arg-type]  # noqa: S608
 
 
 def read_children(directory_id: int) -> Iterator[Child]:
