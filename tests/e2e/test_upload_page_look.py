@@ -25,7 +25,7 @@ def check(page: Page, name: str) -> None:
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 900})
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             # Colours fade into each other for a moment.
             page.wait_for_timeout(200)
             if SHOTS:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, expect
 
 from tests.e2e.uploading import UploadDriver, hash_folder, sign_in
 from tests.servers import LiveApplication
@@ -47,7 +47,12 @@ def test_pause_and_resume(sending: UploadDriver) -> None:
 
 def test_a_reload_continues_where_it_was(sending: UploadDriver, large_source: Path) -> None:
     warned: list[str] = []
-    sending.page.on("dialog", lambda dialog: (warned.append(dialog.type), dialog.accept()))
+
+    def accept(dialog: Dialog) -> None:
+        warned.append(dialog.type)
+        dialog.accept()
+
+    sending.page.on("dialog", accept)
     sending.page.locator("#run-title").click()
     sending.page.reload()
     assert warned == ["beforeunload"]
@@ -138,6 +143,9 @@ def test_a_changed_and_a_deleted_file_fail_alone(upload_page: OpenPage, source: 
     expect(upload.part("files")).to_contain_text("changed after it was picked")
     good = {path: digest for path, digest in hash_folder(source).items() if path != "a/one.txt"}
 
+    # The server knows of both, so that no seal can miss them.
+    assert upload.staged()["file_count"] == len(good) + 2
+
     # Sealing without them names them, and can be declined.
     upload.part("sealWithout").click()
     expect(upload.part("withoutNames").get_by_role("listitem")).to_have_text(["a/one.txt", "many/007.txt"])
@@ -179,7 +187,7 @@ def test_files_of_an_earlier_session_that_never_came(upload_page: OpenPage, sour
     assert upload.manifest() == hash_folder(source)
 
 
-def test_a_version_sealed_elsewhere_stops_the_upload(upload_page: OpenPage, source: Path, signed_in: Page) -> None:
+def test_a_version_sealed_elsewhere_stops_the_upload(upload_page: OpenPage, source: Path) -> None:
     upload = upload_page("taken")
     upload.pick(source / "a")
     upload.start()
@@ -191,4 +199,3 @@ def test_a_version_sealed_elsewhere_stops_the_upload(upload_page: OpenPage, sour
     upload.start()
     expect(upload.part("banner")).to_contain_text("no version taken@2")
     expect(upload.part("heading")).to_have_text("Stopped")
-    del signed_in

@@ -252,6 +252,26 @@ test("what another client took away meanwhile is found out at the end", async ()
   assert.deepEqual(run.verified, { count: 1, bytes: 3 });
 });
 
+test("a proxy that refuses large requests gets smaller ones; a file the server never takes fails at once", async () => {
+  const server = new FakeServer();
+  const chunks = [];
+  const send = (sending) => {
+    chunks.push(sending.chunkBytes);
+    if (sending.metadata?.path === "huge") throw new Problem(413, { title: "Too large", detail: "too large for this server" });
+    if (sending.chunkBytes > 400_000) throw new Problem(413);
+    return server.send(sending);
+  };
+  const limits = { requestBytes: 1_600_000, bundleBytes: 4000, largeBytes: LARGE };
+  const run = begin(server, { send: async (sending) => send(sending), limits });
+  run.start([file("large", "x".repeat(5000))]);
+  await ended(run);
+  assert.deepEqual(chunks, [1_600_000, 800_000, 400_000]);
+  run.start([file("huge", "y".repeat(5000))]);
+  await ended(run);
+  assert.deepEqual(chunks.slice(3), [400_000]);
+  assert.equal(run.items.find("huge").cause, "too large for this server");
+});
+
 test("a file that can't be read is declared, so that the server refuses to seal without it", async () => {
   const server = new FakeServer();
   const bad = file("bad", "abc");

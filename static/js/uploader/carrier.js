@@ -138,7 +138,8 @@ export class Carrier {
       await untilReady({ ready: () => this.#connection.signedOut() }, signal);
       return;
     }
-    if (status === 413 && this.#smallerChunks()) return;
+    // Our own server says 413 with a problem, for a file it never takes. Without one it is a proxy, and the request was too large.
+    if (status === 413 && !error.title && this.#smallerChunks()) return;
     // 409: the offset is not what we thought, and the next attempt asks for it; or the version takes no more files.
     const most = { 409: 2, 403: 1, 423: BARREN_TRIES, 429: BARREN_TRIES, 500: BARREN_TRIES }[status] ?? 0;
     if (barren >= most) throw error;

@@ -363,6 +363,7 @@ export class Scheduler extends EventTarget {
     } else {
       // Named files are damaged or refused for good. Of all others only the server knows how they stand.
       if (error.status === 460 || error.status === 422) this.#failNamed(left, error);
+      if (error.status === 413) for (const item of left) this.#fail(item, error.message);
       for (const item of left) if (item.state !== "failed") this.#planAgain(item, error);
     }
   }
