@@ -14,6 +14,14 @@ function focusNewRow(event) {
   }
 }
 
+/** The button that took a dataset away is gone with it: the focus goes where the next one is looked for. */
+function keepFocus(event) {
+  if (event.detail.requestConfig?.elt?.name === "remove" && document.activeElement === document.body) {
+    document.getElementById("search")?.focus();
+  }
+}
+
 const form = document.getElementById("job-form");
 form?.addEventListener("keydown", keepEnter);
 document.body.addEventListener("htmx:afterSettle", focusNewRow);
+document.body.addEventListener("htmx:afterSettle", keepFocus);

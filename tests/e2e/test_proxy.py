@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -18,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from typing_extensions import override
 
+from tests.e2e.sending import call, make_dataset, seal_version, send_version, wait_for_status
 from tests.e2e.tls_proxy import Forwarding, serve_proxy
 from tests.servers import LiveApplication, free_port, serve_application
 
@@ -216,32 +215,15 @@ def test_the_api_docs(proxied: Proxied, style: str, watched: Page) -> None:
 @pytest.fixture(scope="module")
 def content(proxied: Proxied) -> LiveApplication:
     """Make pages of every kind: a sealed and an open version, a job with output."""
-
-    def call(path: str, body: object, **headers: str) -> None:
-        status, answer = proxied.application.request("POST", f"/api/v1{path}", body=body, headers=headers)
-        assert status < 300, answer
-
-    call("/teams/lab/datasets", {"name": "crawled", "tags": ["raw"]})
-    for number in (1, 2):
-        call("/teams/lab/datasets/crawled/versions", {})
-        for path, data in {"a/b c/ü.txt": b"text", "pixel #1?.gif": b"GIF89a", "100%.bin": b"\0\1"}.items():
-            fields = {"team": "lab", "dataset": "crawled", "version": str(number), "path": path}
-            metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items())
-            headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(data)), "Upload-Metadata": metadata}
-            call("/tus", data, **headers, **{"Content-Type": "application/offset+octet-stream"})
-    call("/teams/lab/datasets/crawled/versions/1/seal", None)
-    wait_for(proxied.application, "/teams/lab/datasets/crawled/versions/1", "available")
+    application = proxied.application
+    make_dataset(application, "crawled")
+    files = {"a/b c/ü.txt": b"text", "pixel #1?.gif": b"GIF89a", "100%.bin": b"\0\1"}
+    seal_version(application, send_version(application, "crawled", 1, files))
+    send_version(application, "crawled", 2, files)
     job = {"name": "crawled", "kind": "training", "command": ["touch", "/output/a b?.txt"]}
-    call("/teams/lab/jobs", {**job, "datasets": [{"dataset": "crawled"}]})
-    wait_for(proxied.application, "/teams/lab/jobs/crawled", "succeeded")
-    return proxied.application
-
-
-def wait_for(application: LiveApplication, path: str, status: str) -> None:
-    end = time.monotonic() + 60
-    while json.loads(application.request("GET", f"/api/v1{path}")[1])["status"] != status:
-        assert time.monotonic() < end, application.log
-        time.sleep(0.2)
+    call(application, "/teams/lab/jobs", {**job, "datasets": [{"dataset": "crawled"}]})
+    wait_for_status(application, "/teams/lab/jobs/crawled", "succeeded")
+    return application
 
 
 class Addresses(HTMLParser):
