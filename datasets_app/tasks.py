@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 
 from datasets_app.errors import AppError
-from datasets_app.services import mounts, running, uploads, versions
+from datasets_app.services import finishing, mounts, running, uploads, versions
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def seal_version(*, version_id: int) -> None:
 def finish_upload(*, upload_id: str) -> None:
     """Verify and store an upload whose bytes have all arrived."""
     try:
-        uploads.run_finish(UUID(upload_id))
+        finishing.run_finish(UUID(upload_id))
     except AppError as error:
         logger.info("upload %s failed: %s", upload_id, error.detail)
 
@@ -33,7 +33,7 @@ def reap() -> None:
     """Take up what lost its worker or was never started, and end what expired."""
     versions.wake_pending()
     versions.clear_leftovers()
-    uploads.wake_received()
+    finishing.wake_received()
     uploads.end_expired()
 
 

@@ -1,7 +1,7 @@
 """The tus 1.0 upload protocol (https://tus.io/protocols/resumable-upload): headers in, headers out.
 
 Extensions: creation, creation-with-upload, checksum, termination, expiration. What an upload is, and where its bytes
-go, is decided by `services.uploads`.
+go, is decided by `services.uploads` and `services.finishing`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django.utils.http import http_date
 
 from datasets_app.errors import AppError, Invalid, Unauthorized, UnsupportedMedia, UnsupportedVersion
 from datasets_app.models import User
-from datasets_app.services import uploads
+from datasets_app.services import finishing, uploads
 from datasets_app.services.versions import find_version
 from datasets_app.store.digest import parse_digest
 from datasets_app.store.staging import CHECKSUM_ALGORITHMS, Checksum
@@ -133,7 +133,7 @@ def _create(request: HttpRequest) -> HttpResponse:
 
 def _head(_request: HttpRequest, _actor: User, upload: Upload) -> HttpResponse:
     response = HttpResponse(status=200)
-    response.headers["Upload-Offset"] = str(uploads.upload_offset(upload))
+    response.headers["Upload-Offset"] = str(finishing.upload_offset(upload))
     response.headers["Upload-Length"] = str(upload.size)
     return _with_expiry(response, upload)
 

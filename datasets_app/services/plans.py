@@ -14,6 +14,7 @@ from datasets_app.models import StagedFile, StagedRemoval, Upload, User, Version
 from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.services import content
+from datasets_app.services.finishing import UNFINISHED
 from datasets_app.services.staged import (
     DeclaredFile,
     check_files,
@@ -24,7 +25,7 @@ from datasets_app.services.staged import (
     refuse_files_as_folders,
     reopen,
 )
-from datasets_app.services.uploads import UNFINISHED, end_uploads
+from datasets_app.services.uploads import end_uploads
 
 if TYPE_CHECKING:
     import uuid

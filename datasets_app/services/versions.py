@@ -16,8 +16,8 @@ from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
+from datasets_app.services.finishing import finish_arrived
 from datasets_app.services.staged import lock_open
-from datasets_app.services.uploads import finish_arrived
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Overlay
 

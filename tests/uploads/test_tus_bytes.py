@@ -12,7 +12,7 @@ import pytest
 
 from datasets_app.errors import Locked
 from datasets_app.models import StagedFile, Upload
-from datasets_app.services import content, uploads
+from datasets_app.services import content, finishing, uploads
 from datasets_app.services.versions import run_seal
 from tests.uploads.sender import OCTETS, TUS, Sender
 
@@ -94,7 +94,7 @@ def test_a_head_while_the_last_request_is_finishing_waits_for_nobody(sender: Sen
         assert sender.head(url)["Upload-Offset"] == str(len(BODY))
         assert StagedFile.objects.get().state == "partial"
     # Should the request die over it, a worker was told.
-    uploads.run_finish(upload.pk)
+    finishing.run_finish(upload.pk)
     assert sender.head(url)["Upload-Offset"] == str(len(BODY))
     assert StagedFile.objects.get().state == "stored"
 
@@ -181,27 +181,27 @@ def test_a_large_file_that_another_process_began_is_finished_by_a_worker(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To hash all of it again would let the last request wait for too long."""
-    monkeypatch.setattr(uploads, "FINISHED_IN_REQUEST", 10)
+    monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 10)
     content.staging.cache_clear()
     assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
     assert sender.head(url)["Upload-Offset"] == str(len(BODY))
     upload = Upload.objects.get()
     assert upload.status == "received"
     assert sender.patch(url, len(BODY), b"").status_code == 204
-    assert uploads.wake_received() == 1
+    assert finishing.wake_received() == 1
     assert sender.plan({"a.bin": BODY})["a.bin"]["state"] == "partial"
     # Two workers were woken; the other one is at it.
     with content.staging().lock(upload.pk), pytest.raises(Locked):
-        uploads.run_finish(upload.pk)
-    uploads.run_finish(upload.pk)
-    uploads.run_finish(upload.pk)
+        finishing.run_finish(upload.pk)
+    finishing.run_finish(upload.pk)
+    finishing.run_finish(upload.pk)
     assert StagedFile.objects.get().state == "stored"
 
 
 def test_a_version_waits_for_the_worker_that_finishes_its_files(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "FINISHED_IN_REQUEST", 10)
+    monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 10)
     content.staging.cache_clear()
     assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
     assert sender.post("seal").status_code == 202
@@ -213,7 +213,7 @@ def test_a_version_waits_for_the_worker_that_finishes_its_files(
 def test_a_seal_waits_for_a_worker_that_is_just_finishing_a_file(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "FINISHED_IN_REQUEST", 10)
+    monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 10)
     content.staging.cache_clear()
     assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
     assert sender.post("seal").status_code == 202
@@ -225,7 +225,7 @@ def test_a_seal_waits_for_a_worker_that_is_just_finishing_a_file(
         if next(waits) == 2:
             worker.__exit__(None, None, None)
 
-    monkeypatch.setattr(uploads.time, "sleep", wait)
+    monkeypatch.setattr(finishing.time, "sleep", wait)
     sender.work()
     assert (sender.version.status, sender.version.size) == ("available", len(BODY))
     assert next(waits, None) is None
