@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from datasets_app.api.auth import user_of_token
-from datasets_app.api.errors import problem_response, replace_page_by_problem
+from datasets_app.api.errors import describe, problem_response, replace_page_by_problem
 from datasets_app.errors import AppError
 
 PREFIX = "/api/"
@@ -43,7 +44,7 @@ class ApiMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer an AppError that a plain view raised; all others stay bugs."""
-        if request.path_info.startswith(PREFIX) and isinstance(exception, AppError):
-            return problem_response(request, exception)
+        """Answer an AppError, or a busy database, in a plain view; all others stay bugs."""
+        if request.path_info.startswith(PREFIX) and isinstance(exception, AppError | OperationalError):
+            return problem_response(request, describe(exception))
         return None

@@ -218,6 +218,8 @@ def _register(
     failed = bool(errors) and not good
     text = errors[0]["detail"] if failed else ""
     with transaction.atomic():
+        # Bundles and plans of this version lock it too: rows that several want are then never locked crosswise.
+        Version.objects.select_for_update(no_key=True).filter(pk=upload.version_id).values_list("pk", flat=True).first()
         won = Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).update(
             status=Upload.Status.FAILED if failed else Upload.Status.FINISHED, error=text
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,22 @@ def test_a_file_planned_anew_while_its_bundle_travels_takes_nothing_from_it(send
     created = sender.post("bundles", {"paths": list(FILES)})
     sender.plan({"a.txt": b"another"})
     assert sender.patch(created["Location"], 0, b"".join(FILES.values())).status_code == 204
+    assert StagedFile.objects.get(path="a.txt").state == "needed"
+    assert StagedFile.objects.stored().count() == 3
+
+
+def test_a_file_planned_anew_while_its_bundle_is_stored_takes_nothing_from_it(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender.plan(FILES)
+    store = content.store_upload
+
+    def meanwhile(**named: Any) -> bool:
+        sender.plan({"a.txt": b"another"})
+        return store(**named)
+
+    monkeypatch.setattr(content, "store_upload", meanwhile)
+    assert sender.bundle(FILES).status_code == 204
     assert StagedFile.objects.get(path="a.txt").state == "needed"
     assert StagedFile.objects.stored().count() == 3
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db import OperationalError
 
 from datasets_app.errors import Locked
 from datasets_app.models import StagedFile, Upload
@@ -177,6 +178,18 @@ def test_a_broken_connection_keeps_what_arrived(sender: Sender, url: str) -> Non
     goes_on(sender, url, at=HALF + 10)
 
 
+def test_a_busy_database_asks_to_try_again(sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_arguments: object, **_named: object) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finishing, "finish_upload", busy)
+        answer = sender.patch(url, HALF, BODY[HALF:])
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert sender.head(url)["Upload-Offset"] == str(len(BODY))
+    assert StagedFile.objects.get().state == "stored"
+
+
 def test_a_large_file_that_another_process_began_is_finished_by_a_worker(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,7 +238,7 @@ def test_a_seal_waits_for_a_worker_that_is_just_finishing_a_file(
         if next(waits) == 2:
             worker.__exit__(None, None, None)
 
-    monkeypatch.setattr(finishing.time, "sleep", wait)
+    monkeypatch.setattr("datasets_app.services.finishing.time.sleep", wait)
     sender.work()
     assert (sender.version.status, sender.version.size) == ("available", len(BODY))
     assert next(waits, None) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.db import connection
+from django.db.models import Model
 from django.utils import timezone
 
 from datasets_app import tasks
 from datasets_app.errors import Conflict
 from datasets_app.models import Blob, Dataset, Directory, StagedFile, Version
+from datasets_app.models.bulk import insert_rows
 from datasets_app.services import manifests, trees, versions
 from datasets_app.services.plans import plan_files
 from datasets_app.services.staged import DeclaredFile
@@ -60,7 +62,7 @@ def test_it_works_after_a_worker_died_anywhere(monkeypatch: pytest.MonkeyPatch) 
     steps = [
         (versions, "finish_arrived"),
         (trees, "write_tree"),
-        (trees, "_insert"),
+        (trees, "insert_rows"),
         (manifests, "store_manifest"),
         (versions, "clear_staged"),
     ]
@@ -86,16 +88,16 @@ def test_it_works_after_a_worker_died_anywhere(monkeypatch: pytest.MonkeyPatch) 
 def test_died_in_the_midst_of_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written stays, whole directories only, and is shared by the next attempt."""
     version = make_pending()
-    insert, calls = trees._insert, iter(range(100))  # noqa: SLF001
+    calls = iter(range(100))
 
-    def insert_some(*arguments: object) -> None:
+    def insert_some(model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         if next(calls) == 5:
             raise KilledError
-        insert(*arguments)  # type: ignore[arg-type]
+        insert_rows(model, columns, rows)
 
     with monkeypatch.context() as dying:
         dying.setattr(trees, "BATCH_ROWS", 9)
-        dying.setattr(trees, "_insert", insert_some)
+        dying.setattr(trees, "insert_rows", insert_some)
         with pytest.raises(KilledError):
             run_seal(version.pk)
     assert 0 < Directory.objects.count() < 8
