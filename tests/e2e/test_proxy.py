@@ -239,10 +239,9 @@ class Addresses(HTMLParser):
         self.found += [(tag, name, value or "") for name, value in attrs if ADDRESSES.fullmatch(name)]
 
 
-def test_every_address_stays_below_the_prefix(
-    proxied: Proxied, style: str, watched: Page, content: LiveApplication
-) -> None:
+def test_every_address_stays_below_the_prefix(proxied: Proxied, watched: Page, content: LiveApplication) -> None:
     """Follow every link of every page; one page of each kind is also opened, for what its modules ask for."""
+    proxied.adopt("strips the path")
     sign_in(watched, proxied)
     waiting = [f"{proxied.url}/"]
     seen = set(waiting)
