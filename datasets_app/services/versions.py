@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from datasets_app.errors import AppError, Conflict, ErrorItem, NotFound
-from datasets_app.models import AuditEvent, Dataset, Directory, StagedFile, StagedRemoval, Upload, User, Version
+from datasets_app.models import AuditEvent, Blob, Dataset, Directory, StagedFile, StagedRemoval, Upload, User, Version
 from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
@@ -20,12 +20,14 @@ from datasets_app.services.finishing import finish_arrived
 from datasets_app.services.staged import lock_open
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Overlay
+from datasets_app.store.paths import from_key
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Callable, Iterator
 
     from datasets_app.store.case_clash import ClashReport
+    from datasets_app.store.merkle import TreeEntry
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,11 @@ DELETED_AT_ONCE = 20_000
 MOST_ATTEMPTS = 3
 MOST_DEATHS = 20
 SEAL_TASK = "datasets_app.seal_version"
+_STAGED_PAGE = f"""
+SELECT s.path, b.sha256, s.size, s.blob_id
+FROM {StagedFile._meta.db_table} s JOIN {Blob._meta.db_table} b ON b.id = s.blob_id
+WHERE s.version_id = %s AND s.path > %s ORDER BY s.path LIMIT %s
+"""  # noqa: S608 - only names of our own tables
 
 
 def find_version(actor: User, *, team: str, dataset: str, number: int) -> Version:
@@ -155,10 +162,12 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
     failed = version.staged.missing().order_by("path").first()
     if failed is not None:
         raise Conflict(f"{failed.path}: {failed.error or 'its bytes never arrived'}")
-    base = version.base.root_id if version.base is not None else None
-    overlay = Overlay(trees.read_children, _staged_entries(version), _removed_paths(version))
+    entries: Iterator[FileEntry | TreeEntry] = _staged_entries(version)
+    if version.base is not None:
+        overlay = Overlay(trees.read_children, _staged_entries(version), _removed_paths(version))
+        entries = overlay.entries(version.base.root_id)
     builder = TreeBuilder(settings.STAGING_DIR)
-    root_id = trees.write_tree(builder.build(overlay.entries(base)), progress=beat)
+    root_id = trees.write_tree(builder.build(entries), progress=beat)
     version.root = Directory.objects.get(pk=root_id)
     key = manifests.store_manifest(version, progress=beat)
     warnings = _case_warnings(builder.clashes)
@@ -238,16 +247,17 @@ def _heartbeat(version_id: int, lease: uuid.UUID) -> Callable[[int], None]:
 
 
 def _staged_entries(version: Version) -> Iterator[FileEntry]:
-    rows = (
-        StagedFile.objects.filter(version=version)
-        .order_by("path")
-        .values_list("path", "blob__sha256", "size", "blob_id")
-    )
+    """Read the staged files in pages: plain SQL, because the ORM took half the time of a seal."""
     last = ""
-    while page := list(rows.filter(path__gt=last)[:PAGE]):
-        for path, digest, size, blob_id in page:
-            yield FileEntry(path, bytes(digest), size, blob_id)
-        last = page[-1][0]
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute(_STAGED_PAGE, [version.pk, last, PAGE])
+            page = cursor.fetchall()
+            if not page:
+                return
+            for key, digest, size, blob_id in page:
+                yield FileEntry(from_key(key), bytes(digest), size, blob_id)
+            last = page[-1][0]
 
 
 def _removed_paths(version: Version) -> Iterator[str]:
