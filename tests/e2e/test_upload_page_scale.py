@@ -16,29 +16,28 @@ OpenPage = Callable[[str], UploadDriver]
 ROWS = 30_000
 MOST_DOM_ROWS = 80
 
-# Scrolls through the whole list and measures: rows in the document, the time that our own code takes in each frame, and
-# how often a frame showed a list without rows.
+# Scrolls through the whole list and measures: rows in the document, how long a frame takes, and how often a frame
+# showed a list without rows.
 SCROLL = """
 async ([list, frames]) => {
   const viewport = document.querySelector(list);
   const body = viewport.querySelector(".vlist-body");
-  const result = { most: 0, bare: 0, slowest: 0, last: "" };
-  const observer = new PerformanceObserver((entries) => {
-    for (const entry of entries.getEntries()) result.slowest = Math.max(result.slowest, entry.duration);
-  });
-  observer.observe({ type: "longtask" });
+  const result = { most: 0, bare: 0, last: 0 };
+  const times = [];
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
   const room = viewport.scrollHeight - viewport.clientHeight;
   for (let step = 0; step <= frames; step += 1) {
     viewport.scrollTop = (room * step) / frames;
+    const start = performance.now();
     await frame();
     await frame();
+    times.push((performance.now() - start) / 2);
     result.most = Math.max(result.most, body.children.length);
     const middle = viewport.getBoundingClientRect();
     const hit = document.elementFromPoint(middle.x + 30, middle.y + middle.height / 2);
     if (!hit?.closest("[role=row]")) result.bare += 1;
   }
-  observer.disconnect();
+  result.median = times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
   result.last = [...body.children].map((row) => Number(row.getAttribute("aria-rowindex"))).sort((a, b) => a - b).at(-1);
   result.count = Number(viewport.getAttribute("aria-rowcount"));
   return result;
@@ -73,8 +72,8 @@ def test_thirty_thousand_rows_scroll(upload_page: OpenPage) -> None:
     assert seen["most"] <= MOST_DOM_ROWS
     assert seen["bare"] == 0
     assert seen["count"] == seen["last"] == ROWS
-    # A frame at sixty a second has 17 ms; a machine that runs other tests beside this one is given ten of them.
-    assert seen["slowest"] < 170
+    # A frame at sixty a second has 17 ms; without a graphics card, and beside other tests, five of them must do.
+    assert seen["median"] < 85
 
     upload.part("tree").focus()
     upload.part("tree").press("Home")
