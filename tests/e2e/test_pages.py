@@ -101,7 +101,9 @@ def test_every_page(browser: Browser, content: LiveApplication, session: Any, sc
     context = browser.new_context(**SCREENS[screen], storage_state=session)
     page = context.new_page()
     # Every page is weighed as if it were the first.
-    context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    network = context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send("Network.setCacheDisabled", {"cacheDisabled": True})
     found: list[str] = []
     sizes: list[int] = []
     page.on(
@@ -109,7 +111,8 @@ def test_every_page(browser: Browser, content: LiveApplication, session: Any, sc
     )
     page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
     page.on("request", lambda request: None if _is_own(request, content) else found.append(request.url))
-    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    # Playwright's own sizes are negative for what the cache answers.
+    network.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     for path in PAGES:
         sizes.clear()
         page.goto(content.url + path)
