@@ -6,21 +6,19 @@
 // Meanwhile every file is declared, without a hash, from the end of the list, until that meets what is hashed and planned: when
 // the page is closed half-way, or a file can't be read, the server knows what is missing and refuses to seal.
 
-import { sleep } from "./api.js";
 import { Bundler } from "./bundler.js";
 import { Carrier, ReadFailure } from "./carrier.js";
 import { Items } from "./items.js";
+import { PLAN_FILES, Planner, checkWithServer } from "./planner.js";
 import { SpeedMeter } from "./progress.js";
 import { readFailure } from "./collect.js";
 
 const HASH_AHEAD = 1024; // files handed to the workers at once
 const KEEP_BYTES = 64 * 1024 * 1024; // contents of small files that wait in memory from hashing until they are sent
-const PLAN_FILES = 1000; // the server's limit for one plan, bundle or remove call
 const PLANS = 2;
 const TRANSFERS = 4; // with two plan calls: six requests at once, as many as a browser opens to one HTTP/1.1 server
 const TRIES = 3;
 const TICK_SECONDS = 0.25;
-const CHECK_SECONDS = 2;
 
 /**
  * Events: "tick" (numbers may have changed; also sent after each change of `phase`).
@@ -36,9 +34,9 @@ export class Scheduler extends EventTarget {
   /** What the server had verified at the end, files and bytes. */
   verified = { count: 0, bytes: 0 };
 
-  #api;
+  #planner;
   #pool;
-  #urls;
+  #tusUrl;
   #limits;
   #carrier;
   #bundler;
@@ -64,9 +62,9 @@ export class Scheduler extends EventTarget {
    */
   constructor({ api, connection, gate, pool, send, urls, limits, identity }) {
     super();
-    this.#api = api;
+    this.#planner = new Planner(api, urls);
     this.#pool = pool;
-    this.#urls = urls;
+    this.#tusUrl = urls.tus;
     this.#limits = limits;
     this.#bundler = new Bundler({ maxBytes: limits.bundleBytes, maxFiles: PLAN_FILES });
     this.#carrier = new Carrier({
@@ -182,7 +180,7 @@ export class Scheduler extends EventTarget {
     this.#isDeclaring = true;
     this.#plans += 1;
     try {
-      await this.#api.call("POST", this.#urls.plan, { files: batch.map(({ path, size }) => ({ path, size })) });
+      await this.#planner.declare(batch);
     } catch (error) {
       if (this.#failNamed(batch, error) > 0) this.#toDeclare.push(...batch.filter(({ state }) => state !== "failed"));
       else if (error.status !== 422 && error.status !== 413) this.stop(error.message);
@@ -224,27 +222,22 @@ export class Scheduler extends EventTarget {
     const enough = () => this.#toPlan.length >= PLAN_FILES || this.#isHashed
       || (this.#isStarving && this.#plans === 0 && this.#bundler.count === 0);
     while (this.#plans < PLANS && this.#toPlan.length > 0 && enough()) {
-      this.#plan(this.#toPlan.splice(0, PLAN_FILES));
+      // Some may have been refused meanwhile, when they were declared.
+      const batch = this.#toPlan.splice(0, PLAN_FILES).filter(({ state }) => state === "hashed");
+      if (batch.length > 0) this.#plan(batch);
     }
   }
 
   async #plan(batch) {
     this.#plans += 1;
     try {
-      for (const [item, answer] of await this.#askPlan(batch)) this.#place(item, answer);
+      for (const [item, answer] of await this.#planner.ask(batch)) if (item.state === "hashed") this.#place(item, answer);
     } catch (error) {
       this.#planFailed(batch, error);
     } finally {
       this.#plans -= 1;
       this.#pump();
     }
-  }
-
-  async #askPlan(batch) {
-    const files = batch.map(({ path, size, sha256 }) => ({ path, size, sha256 }));
-    const { body } = await this.#api.call("POST", this.#urls.plan, { files });
-    const answers = new Map(body.files.map((answer) => [answer.path, answer]));
-    return batch.map((item) => [item, answers.get(item.path) ?? { state: "missing" }]);
   }
 
   #planFailed(batch, error) {
@@ -298,7 +291,7 @@ export class Scheduler extends EventTarget {
   }
 
   #uploadUrl(upload) {
-    return upload.includes("/") ? upload : `${this.#urls.tus.replace(/\/$/u, "")}/${upload}`;
+    return upload.includes("/") ? upload : `${this.#tusUrl.replace(/\/$/u, "")}/${upload}`;
   }
 
   /** The item is settled: files with equal bytes can be planned again, and will be found stored if it went well. */
@@ -389,49 +382,15 @@ export class Scheduler extends EventTarget {
     this.#planLater(item);
   }
 
-  /**
-   * The last word is the server's. Where its counts are ours, that says all; otherwise (an earlier session, another client) every
-   * file is planned once more, and must be stored.
-   */
+  /** The last word is the server's. */
   async #check() {
     this.#become("checking");
-    const sent = this.items.list.filter(({ state }) => state === "done");
+    const missing = (item) => this.#fail(item, "The server has no verified copy of this file.");
     try {
-      if (await this.#countsAgree(sent.length)) {
-        this.#halt("finished");
-        return;
-      }
-      this.verified = { count: 0, bytes: 0 };
-      for (let start = 0; start < sent.length; start += PLAN_FILES) {
-        await this.#checkBatch(sent.slice(start, start + PLAN_FILES));
-      }
+      this.verified = await checkWithServer(this.#planner, this.items, { onMissing: missing, onBatch: () => this.dispatchEvent(new Event("tick")) });
+      this.#halt("finished");
     } catch (error) {
       this.stop(error.message);
-      return;
-    }
-    this.#halt("finished");
-  }
-
-  async #countsAgree(count) {
-    const { staged } = (await this.#api.call("GET", this.#urls.version)).body;
-    this.verified = { count: staged?.stored_count, bytes: staged?.stored_size };
-    return staged?.file_count === this.items.count && staged.stored_count === count && staged.stored_size === this.items.doneBytes;
-  }
-
-  async #checkBatch(batch) {
-    for (let unsure = batch; unsure.length > 0; ) {
-      const later = [];
-      for (const [item, { state, offset }] of await this.#askPlan(unsure)) {
-        if (state === "stored") {
-          this.verified.count += 1;
-          this.verified.bytes += item.size;
-        } else if (state === "partial" && offset === item.size) later.push(item);
-        else this.#fail(item, "The server has no verified copy of this file.");
-      }
-      this.dispatchEvent(new Event("tick"));
-      // All bytes of a very large file are there, and a worker reads them once more.
-      if (later.length > 0) await sleep(CHECK_SECONDS);
-      unsure = later;
     }
   }
 }
