@@ -57,8 +57,7 @@ def measure_transfers(cache: Path, scratch: Path, *, runs: int, shapes: list[Sha
         place = scratch / f"run-{run}"
         place.mkdir()
         for shape, folder in folders:
-            seconds = hash_folder(folder)
-            results.add(shape, HASHING, Cost(seconds, seconds))
+            results.add(shape, HASHING, Cost(*hash_folder(folder)))
         with this_server(place) as server:
             for shape, folder in folders:
                 with _quiet_disk():
