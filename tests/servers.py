@@ -266,6 +266,9 @@ def serve_s3(folder: Path) -> Iterator[S3Server]:
                 "-master.volumeSizeLimitMB=64",
                 "-volume.max=100",
                 "-s3",
+                # Two more listeners, which nobody needs here: their fixed ports would allow one server at a time.
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
                 f"-s3.config={folder / 's3.json'}",
                 *options,
             ],
