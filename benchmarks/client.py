@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--token", required=True)
     parser.add_argument("--team", required=True)
     parser.add_argument("--dataset", required=True, help="made when it is not there")
-    parser.add_argument("--streams", type=int, default=2, help="processes, each with one connection")
+    parser.add_argument("--streams", type=int, default=4, help="processes, each with one connection")
     chosen = parser.parse_args()
     target = Target(chosen.url, chosen.token, chosen.team, chosen.dataset)
     try:

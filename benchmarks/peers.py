@@ -45,7 +45,7 @@ class ThisServer:
     """The whole stack as `manage.py serve` starts it."""
 
     application: LiveApplication
-    streams: int = 2
+    streams: int = 4
 
     def bring_in(self, folder: Path) -> Cost:
         """Upload with the benchmark's client, up to the sealed version."""

@@ -103,7 +103,7 @@ def transfer_report(results: Results) -> list[str]:
                     who,
                     f"{seconds:.2f}",
                     f"{results.cpu_seconds(shape, who):.2f}",
-                    f"{shape.count / seconds:,.0f}",
+                    f"{shape.count / seconds:,.1f}" if shape.count < 100 else f"{shape.count / seconds:,.0f}",
                     f"{shape.total / seconds / 1e6:,.0f}",
                     f"{seconds / ours:.2f}",
                 ]
