@@ -9,7 +9,9 @@ from django.db import models
 from datasets_app.errors import Forbidden, NotFound
 from datasets_app.models import (
     ApiToken,
+    Connection,
     Dataset,
+    Import,
     Invitation,
     Job,
     Membership,
@@ -43,12 +45,19 @@ LEAST_ROLE: Mapping[str, Role] = {
     "version.fill": Role.WRITER,
     "version.seal": Role.WRITER,
     "version.abandon": Role.WRITER,
+    # Credentials are entered once and used by all writers; only admins touch them.
+    "connection.view": Role.READER,
+    "connection.use": Role.WRITER,
+    "connection.edit": Role.ADMIN,
+    "import.view": Role.READER,
+    "import.create": Role.WRITER,
+    "import.stop": Role.WRITER,
     "job.view": Role.READER,
     "job.create": Role.WRITER,
     "job.stop": Role.WRITER,
 }
 
-Owned = Team | Dataset | Version | Upload | StagedFile | Job | Membership | Invitation
+Owned = Team | Dataset | Version | Upload | StagedFile | Job | Membership | Invitation | Connection | Import
 
 
 def team_of(obj: Owned) -> Team:
@@ -56,11 +65,11 @@ def team_of(obj: Owned) -> Team:
     match obj:
         case Team():
             return obj
-        case Dataset() | Job() | Membership() | Invitation():
+        case Dataset() | Job() | Membership() | Invitation() | Connection():
             return obj.team
         case Version():
             return obj.dataset.team
-        case Upload() | StagedFile():
+        case Upload() | StagedFile() | Import():
             return obj.version.dataset.team
 
 

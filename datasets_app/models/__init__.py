@@ -2,8 +2,10 @@
 
 from datasets_app.models.audit import AuditEvent
 from datasets_app.models.blob import Blob, Pack, TeamBlob
+from datasets_app.models.connection import Connection, RememberedObject
 from datasets_app.models.dataset import Dataset, DatasetTag, Version
 from datasets_app.models.door import Door
+from datasets_app.models.imports import Import, ImportPart, ImportProblem
 from datasets_app.models.job import Job, JobDataset
 from datasets_app.models.team import NAME_PATTERN, NAME_RULE, Invitation, Membership, Role, Team, User
 from datasets_app.models.token import ApiToken
@@ -16,16 +18,21 @@ __all__ = [
     "ApiToken",
     "AuditEvent",
     "Blob",
+    "Connection",
     "Dataset",
     "DatasetTag",
     "Directory",
     "Door",
     "File",
+    "Import",
+    "ImportPart",
+    "ImportProblem",
     "Invitation",
     "Job",
     "JobDataset",
     "Membership",
     "Pack",
+    "RememberedObject",
     "Role",
     "StagedFile",
     "StagedRemoval",

@@ -1,0 +1,153 @@
+"""Runs that copy a remote path into a version."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from datasets_app.models.connection import Connection
+from datasets_app.models.dataset import Version
+from datasets_app.models.lease import Leased, LeasedQuerySet
+from datasets_app.models.team import Team, User
+
+
+class ImportQuerySet(LeasedQuerySet["Import"]):
+    """Imports."""
+
+    def visible_to(self, user: User) -> Self:
+        """Keep the imports into the user's teams' datasets."""
+        return self.filter(version__dataset__team__in=Team.objects.visible_to(user))
+
+    def active(self) -> Self:
+        """Keep those that have not ended."""
+        return self.filter(status__in=Import.ACTIVE)
+
+
+class Import(Leased):
+    """One run: list the remote path into staged files and parts, then copy part by part. The lease is the lister's.
+
+    Sizes are bytes. Counters only grow within one try; `retry` keeps those of what is done.
+    """
+
+    class Status(models.TextChoices):
+        """Waiting (for its turn in the team) -> listing -> copying -> finished, failed or cancelled."""
+
+        WAITING = "waiting"
+        LISTING = "listing"
+        COPYING = "copying"
+        FINISHED = "finished"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    ACTIVE = (Status.WAITING, Status.LISTING, Status.COPYING)
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="imports")
+    connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="imports")
+    # Copied, so that they outlive the connection.
+    connection_name = models.CharField(max_length=63)
+    provider = models.CharField(max_length=20)
+    source_path = models.CharField(max_length=2048)
+    # As asked for, and what it meant when the import began (a commit of the Hub).
+    revision = models.CharField(max_length=200, blank=True)
+    pinned = models.CharField(max_length=200, blank=True)
+    include = models.JSONField(default=list, blank=True)
+    exclude = models.JSONField(default=list, blank=True)
+    # The folder of the version that the source's contents go into; empty for the root.
+    prefix = models.CharField(max_length=4096, blank=True)
+    # Whether the version is sealed once all files are there.
+    seal = models.BooleanField(default=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    error = models.TextField(blank=True)
+    # Where the listing goes on after a crash.
+    cursor = models.TextField(blank=True, editable=False)
+    is_listed = models.BooleanField(default=False, editable=False)
+    listed_files = models.PositiveBigIntegerField(default=0, editable=False)
+    listed_size = models.PositiveBigIntegerField(default=0, editable=False)
+    # Left out by the patterns, or no files at all (markers of directories).
+    skipped_files = models.PositiveBigIntegerField(default=0, editable=False)
+    # Stored already: no bytes moved.
+    linked_files = models.PositiveBigIntegerField(default=0, editable=False)
+    linked_size = models.PositiveBigIntegerField(default=0, editable=False)
+    copied_files = models.PositiveBigIntegerField(default=0, editable=False)
+    copied_size = models.PositiveBigIntegerField(default=0, editable=False)
+    failed_files = models.PositiveBigIntegerField(default=0, editable=False)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ImportQuerySet.as_manager()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                name="import_status",
+                condition=Q(status__in=["waiting", "listing", "copying", "finished", "failed", "cancelled"]),
+            ),
+            models.UniqueConstraint(
+                name="import_one_active", fields=("version",), condition=Q(status__in=["waiting", "listing", "copying"])
+            ),
+        )
+        indexes = (models.Index(name="import_status_lease", fields=("status", "lease_until")),)
+
+    def __str__(self) -> str:
+        """Return where from."""
+        return f"{self.connection_name}:{self.source_path}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in self.ACTIVE
+
+
+class ImportPart(Leased):
+    """Some of the listed files that still have to be fetched: what one worker does in one go.
+
+    `files` is zstd over JSON: a list of `sources.base.SourceFile`, each with the path in the version. Which of them
+    are done is told by the staged files' blobs, so a part may be done twice.
+    """
+
+    class Status(models.TextChoices):
+        """Waiting -> done, or failed when a file of it could not be had."""
+
+        WAITING = "waiting"
+        DONE = "done"
+        FAILED = "failed"
+
+    run = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="parts", db_index=False)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    file_count = models.PositiveIntegerField()
+    size = models.PositiveBigIntegerField()
+    files = models.BinaryField()
+    # Not before this time: the store asked to wait.
+    not_before = models.DateTimeField(null=True)
+
+    objects = LeasedQuerySet["ImportPart"].as_manager()
+
+    class Meta:
+        indexes = (models.Index(name="import_part_next", fields=("run", "status", "id")),)
+
+    def __str__(self) -> str:
+        """Return its size."""
+        return f"{self.file_count} files of import {self.run_id}"
+
+
+class ImportProblem(models.Model):
+    """An object that could not be imported. `path` is empty where its key is no legal path."""
+
+    run = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="problems", db_index=False)
+    key = models.TextField()
+    path = models.TextField(blank=True)
+    cause = models.CharField(max_length=20)
+    reason = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes = (models.Index(name="import_problem_run", fields=("run", "id")),)
+
+    def __str__(self) -> str:
+        """Return what is wrong."""
+        return f"{self.key}: {self.reason}"
