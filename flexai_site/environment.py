@@ -5,7 +5,9 @@ where the short name is taken. A `FLEXAI_` name that is neither a setting nor a 
 Short names can't be checked for typing errors, because the rest of the environment is not ours.
 """
 
+import base64
 import difflib
+import ipaddress
 import json
 import os
 import re
@@ -27,7 +29,10 @@ CLIENT_NAMES: Final = frozenset(
     {"FLEXAI_URL", "FLEXAI_TOKEN", "FLEXAI_TEAM", "FLEXAI_INPUT_DIR", "FLEXAI_OUTPUT_DIR", "FLEXAI_JOB_NAME"}
 )
 # Their values may hold passwords, so a message must not repeat them.
-_SECRET_NAMES: Final = frozenset({"SECRET_KEY", "DATABASE_URL", "BROKER_URL", "PACKS_URL", "PACKS_OPTIONS"})
+_SECRET_NAMES: Final = frozenset(
+    {"SECRET_KEY", "DATABASE_URL", "BROKER_URL", "PACKS_URL", "PACKS_OPTIONS", "CREDENTIALS_KEYS", "EGRESS_PROXY"}
+)
+_KEY_BYTES: Final = 32
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SWITCH: Final = dict.fromkeys(["1", "true", "yes", "on"], True) | dict.fromkeys(["0", "false", "no", "off"], False)
 
@@ -109,6 +114,25 @@ class Environment:
             name, default, "names separated by commas", lambda value: [w.strip() for w in value.split(",") if w.strip()]
         )
 
+    def networks(self, name: str) -> list[str]:
+        """Read networks separated by commas, such as `10.0.0.0/8` or `fd00::/8`; a lone address is a network of one."""
+
+        def cast(value: str) -> list[str]:
+            return [str(ipaddress.ip_network(word.strip())) for word in value.split(",") if word.strip()]
+
+        return self._read(name, [], "networks separated by commas, such as 10.0.0.0/8", cast)
+
+    def encryption_keys(self, name: str) -> list[str]:
+        """Read Fernet keys separated by commas: 32 bytes each, in URL-safe base64."""
+
+        def cast(value: str) -> list[str]:
+            keys = [word.strip() for word in value.split(",") if word.strip()]
+            if any(len(base64.b64decode(key, altchars=b"-_", validate=True)) != _KEY_BYTES for key in keys):
+                raise ValueError
+            return keys
+
+        return self._read(name, [], "Fernet keys (32 bytes in URL-safe base64) separated by commas", cast)
+
     def origin(self, name: str) -> str:
         """Read an absolute http(s) URL, without the slash at its end."""
         return self.text(
@@ -174,13 +198,23 @@ def make_folder(path: Path, setting: str) -> Path:
     return path
 
 
-def lasting_secret(path: Path) -> str:
+def new_signing_key() -> str:
+    """Return 400 random bits as text."""
+    return secrets.token_urlsafe(50)
+
+
+def new_encryption_key() -> str:
+    """Return 32 random bytes in URL-safe base64, as Fernet takes its keys."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def lasting_secret(path: Path, make: Callable[[], str] = new_signing_key) -> str:
     """Return the secret kept in the file; make it once, readable by the owner alone, when there is none."""
     if not path.exists():
         # A link appears whole or not at all, and only the first of two processes gets its own in.
         draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(50))
+        draft.write_text(make())
         with suppress(FileExistsError):
             os.link(draft, path)
         draft.unlink()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 from csp.constants import NONE, SELF, WASM_UNSAFE_EVAL
 
-from flexai_site.environment import Environment, file_storage, lasting_secret, make_folder
+from flexai_site.environment import Environment, file_storage, lasting_secret, make_folder, new_encryption_key
 from flexai_site.logs import logging_configuration
 
 # Lets classes name their type parameters at run time: `ModelAdmin[Dataset]`.
@@ -213,6 +213,20 @@ LARGE_FILE_BYTES = env.size("LARGE_FILE_BYTES", 8 * MIB, least=1)
 # What the versions laid out for jobs may keep on disk once no job uses them.
 MOUNTS_CACHE_BYTES = env.size("MOUNTS_CACHE_BYTES", 64 * 2**30, least=0)
 DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
+
+# --- Remote stores
+# Fernet keys: the first encrypts the credentials of connections, all of them decrypt.
+CREDENTIALS_KEYS = env.encryption_keys("CREDENTIALS_KEYS") or [
+    lasting_secret(DATA_DIR / "credentials_key", new_encryption_key)
+]
+# Networks that users' connections may reach although they are loopback, private or link-local.
+ALLOWED_SOURCE_NETWORKS = env.networks("ALLOWED_SOURCE_NETWORKS")
+# A proxy of the operator's, which then decides in place of the built-in guard what may be reached.
+EGRESS_PROXY = env.text(
+    "EGRESS_PROXY", pattern=r"http://[^\s/?#]+/?", expected="a URL such as http://proxy.example.org:3128"
+)
+# Whether a connection to S3 may act as this machine (instance profile, web identity, environment).
+ALLOW_MACHINE_ROLE = env.switch("ALLOW_MACHINE_ROLE", default=False)
 
 # --- Worker
 WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 4, least=2, most=256)

@@ -58,7 +58,10 @@ class SourceError(AppError):
 
 
 class Field(NamedTuple):
-    """An input of a provider's form. `kind`: text, secret, switch, choice, or long (several lines)."""
+    """An input of a provider's form. `kind`: text, secret, switch, choice, or long (several lines).
+
+    `is_place`: it says which server is spoken to, so that secrets which were entered for another are not sent there.
+    """
 
     name: str
     label: str
@@ -68,6 +71,7 @@ class Field(NamedTuple):
     choices: Sequence[tuple[str, str]] = ()
     placeholder: str = ""
     default: str = ""
+    is_place: bool = False
 
 
 class CheckStep(NamedTuple):

@@ -1,0 +1,310 @@
+"""Connections: how a team reaches its remote stores. Admins make them, writers use them, readers see what there is.
+
+Secrets are encrypted by `credentials` and never leave this room but into a source.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from datasets_app.errors import Conflict, Invalid
+from datasets_app.models import AuditEvent, Connection, Import, RememberedObject
+from datasets_app.permissions import get_visible, require
+from datasets_app.services.credentials import decrypt_secrets, encrypt_secrets
+from datasets_app.services.teams import get_team
+from datasets_app.services.validation import check_name, check_text, invalid_field
+from datasets_app.sources.base import CheckStep, Route, Settings, SourceError, Walk
+from datasets_app.sources.registry import PROVIDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from datasets_app.errors import ErrorItem
+    from datasets_app.models import User
+    from datasets_app.sources.base import Field, Provider, Source
+
+SECRET = "secret"  # noqa: S105 - the kind of a field
+SWITCH = "switch"
+LONG = "long"
+ON = "on"
+TEXT_LENGTH = 2_000
+# Certificates, and keys of service accounts.
+LONG_LENGTH = 100_000
+PATH_LENGTH = 2_048
+
+
+class ConnectionSummary(NamedTuple):
+    """A connection with what lists show: how many imports came by it, and how many of them are under way."""
+
+    connection: Connection
+    import_count: int
+    active_count: int
+
+
+def find_provider(name: str) -> Provider:
+    """Return the provider of that name. Raise Invalid when there is none."""
+    provider = PROVIDERS.get(name)
+    if provider is None:
+        raise invalid_field("provider", f"A provider is one of {', '.join(PROVIDERS)}.")
+    return provider
+
+
+def list_connections(actor: User, *, team: str) -> list[ConnectionSummary]:
+    """Return all connections of the team, by name."""
+    row = get_team(actor, team=team)
+    require(actor, "connection.view", row)
+    counts = {
+        item["connection"]: item
+        for item in Import.objects.filter(connection__team=row)
+        .values("connection")
+        .annotate(all=Count("pk"), active=Count("pk", filter=Q(status__in=Import.ACTIVE)))
+    }
+    none = {"all": 0, "active": 0}
+    return [
+        ConnectionSummary(one, counts.get(one.pk, none)["all"], counts.get(one.pk, none)["active"])
+        for one in Connection.objects.filter(team=row).select_related("team", "created_by").order_by("name")
+    ]
+
+
+def get_connection(actor: User, *, team: str, name: str) -> Connection:
+    """Return the connection with its team; NotFound for strangers."""
+    rows = Connection.objects.visible_to(actor).filter(team__name=team, name=name).select_related("team", "created_by")
+    return get_visible(rows.first(), f"connection {name} in {team}")
+
+
+def create_connection(actor: User, *, team: str, name: str, provider: str, values: Mapping[str, str]) -> Connection:
+    """Keep how to reach a store. `values` are the provider's fields, secrets among them; a switch is "on" or "".
+
+    No network is used: `check_connection` proves it. Raises Invalid with all fields that are wrong, Conflict for a
+    name in use.
+    """
+    owner = get_team(actor, team=team)
+    require(actor, "connection.edit", owner)
+    check_name(name)
+    cleaned = _clean(find_provider(provider), values)
+    try:
+        with transaction.atomic():
+            row = Connection.objects.create(
+                team=owner,
+                name=name,
+                provider=provider,
+                settings=dict(cleaned.values),
+                credentials=encrypt_secrets(cleaned.secrets),
+                created_by=actor,
+            )
+            AuditEvent.objects.record(actor, team=owner, verb="created connection", subject=name, provider=provider)
+    except IntegrityError as error:
+        detail = f"{owner.name} already has a connection called {name}."
+        raise Conflict(detail, errors=[{"field": "name", "detail": detail}]) from error
+    return row
+
+
+def edit_connection(
+    actor: User, *, connection: Connection, values: Mapping[str, str], forget: Collection[str] = ()
+) -> Connection:
+    """Change what a connection says. Fields that are not given stay; an empty secret keeps the old one.
+
+    `forget` names secrets to remove. Where the store is can only be changed together with the secrets, or they could
+    be sent to a server of the editor's choice; and not while an import uses it (Conflict).
+    """
+    require(actor, "connection.edit", connection)
+    provider = find_provider(connection.provider)
+    kept = {} if _brings_all_secrets(provider, values) else decrypt_secrets(connection.credentials)
+    given = {name: value for name, value in values.items() if value or name not in kept}
+    cleaned = _clean(provider, {**connection.settings, **{k: v for k, v in kept.items() if k not in forget}, **given})
+    has_moved = dict(cleaned.values) != connection.settings
+    if has_moved:
+        _refuse_kept_secrets(provider, connection, cleaned, kept)
+    with transaction.atomic():
+        _lock(connection)
+        if has_moved:
+            _refuse_while_used(connection, "changed; its credentials can")
+            RememberedObject.objects.filter(connection=connection).delete()
+            connection.checked = {}
+        replaced = sorted(name for name, value in cleaned.secrets.items() if kept.get(name) != value)
+        removed = sorted(kept.keys() - cleaned.secrets.keys())
+        changed = sorted(k for k, v in cleaned.values.items() if connection.settings.get(k, "") != v)
+        connection.settings = dict(cleaned.values)
+        connection.credentials = encrypt_secrets(cleaned.secrets)
+        connection.updated_at = timezone.now()
+        connection.save(update_fields=["settings", "credentials", "checked", "updated_at"])
+        AuditEvent.objects.record(
+            actor,
+            team=connection.team,
+            verb="edited connection",
+            subject=connection.name,
+            changed=changed,
+            replaced=replaced,
+            removed=removed,
+        )
+    return connection
+
+
+def delete_connection(actor: User, *, connection: Connection) -> None:
+    """Forget a connection, its secrets, and what it remembers of earlier imports. Conflict while an import uses it."""
+    require(actor, "connection.edit", connection)
+    with transaction.atomic():
+        _lock(connection)
+        _refuse_while_used(connection, "deleted")
+        AuditEvent.objects.record(actor, team=connection.team, verb="deleted connection", subject=connection.name)
+        Connection.objects.filter(pk=connection.pk).delete()
+
+
+def check_connection(actor: User, *, connection: Connection, path: str = "") -> list[CheckStep]:
+    """Prove step by step that the connection works, for `path` too where one is given. The outcome is kept."""
+    return list(start_check(actor, connection=connection, path=path))
+
+
+def start_check(actor: User, *, connection: Connection, path: str = "") -> Iterator[CheckStep]:
+    """Begin a check and return its steps as they are done; the outcome is kept once they are exhausted."""
+    require(actor, "connection.use", connection)
+    path = check_text(path, field="path", most=PATH_LENGTH)
+    return _check(connection, path)
+
+
+def browse_connection(
+    actor: User, *, connection: Connection, path: str = "", revision: str = "", cursor: str = ""
+) -> Walk:
+    """Return a page of what lies directly below `path` in the store. Raises SourceError."""
+    require(actor, "connection.use", connection)
+    return open_source(connection).browse(
+        check_text(path, field="path", most=PATH_LENGTH),
+        revision=check_text(revision, field="revision", most=200),
+        cursor=cursor,
+    )
+
+
+def list_revisions(actor: User, *, connection: Connection, path: str) -> list[str]:
+    """Return branches and tags of the repository at `path`, the default first; empty where the store has none."""
+    require(actor, "connection.use", connection)
+    if not find_provider(connection.provider).has_revisions:
+        return []
+    return open_source(connection).revisions(check_text(path, field="path", most=PATH_LENGTH))
+
+
+def open_source(connection: Connection) -> Source:
+    """Return the remote store, connected with the decrypted secrets. For services and workers: no actor is asked."""
+    provider = find_provider(connection.provider)
+    secrets = decrypt_secrets(connection.credentials)
+    return provider.connect(Settings(connection.settings, secrets), source_route())
+
+
+def stored_secrets(connection: Connection) -> list[str]:
+    """Return the names of the secrets that are kept; none when no key can read them any more."""
+    try:
+        return sorted(decrypt_secrets(connection.credentials))
+    except SourceError:
+        return []
+
+
+# One for each process: a guard is a process of its own, which ends with the one that made it.
+_routes: dict[int, Route] = {}
+
+
+def source_route() -> Route:
+    """Return how this process's sources reach the network: by the operator's proxy, else by the guard."""
+    route = _routes.get(os.getpid())
+    if route is None:
+        route = _routes[os.getpid()] = Route(proxy=settings.EGRESS_PROXY or None)
+    return route
+
+
+def _forget_route(*, setting: str, **_kwargs: object) -> None:
+    if setting in {"ALLOWED_SOURCE_NETWORKS", "EGRESS_PROXY"}:
+        _routes.clear()
+
+
+setting_changed.connect(_forget_route)
+
+
+def _check(connection: Connection, path: str) -> Iterator[CheckStep]:
+    steps: list[CheckStep] = []
+    try:
+        for step in open_source(connection).check(path):
+            steps.append(step)
+            yield step
+    except SourceError as error:
+        step = CheckStep("Check", ok=False, detail=error.detail)
+        steps.append(step)
+        yield step
+    connection.checked = {
+        "at": timezone.now().isoformat(timespec="seconds"),
+        "ok": bool(steps) and all(step.ok is not False for step in steps),
+        "path": path,
+        "steps": [step._asdict() for step in steps],
+    }
+    # Edited meanwhile: then it is not what was checked.
+    Connection.objects.filter(pk=connection.pk, updated_at=connection.updated_at).update(checked=connection.checked)
+
+
+def _clean(provider: Provider, values: Mapping[str, str]) -> Settings:
+    """Judge each field by its kind, then let the provider judge them together."""
+    fields = {field.name: field for field in provider.fields}
+    errors: list[ErrorItem] = [
+        {"field": name, "detail": f"{provider.label} has no field {name}."} for name in values if name not in fields
+    ]
+    found: dict[str, str] = {}
+    for field in fields.values():
+        try:
+            found[field.name] = _clean_value(field, values.get(field.name, field.default))
+        except Invalid as error:
+            errors += error.errors
+    if errors:
+        raise Invalid(" ".join(item["detail"] for item in errors), errors=errors)
+    return provider.clean(
+        Settings(
+            values={name: value for name, value in found.items() if fields[name].kind != SECRET},
+            secrets={name: value for name, value in found.items() if fields[name].kind == SECRET and value},
+        )
+    )
+
+
+def _clean_value(field: Field, value: str) -> str:
+    most = LONG_LENGTH if field.kind in {LONG, SECRET} else TEXT_LENGTH
+    value = check_text(value, field=field.name, most=most, required=field.required)
+    if field.kind == SWITCH:
+        return ON if value in {ON, "true", "True", "1"} else ""
+    if value and field.choices and value not in dict(field.choices):
+        raise invalid_field(field.name, f"{field.label} is one of {', '.join(name for name, _ in field.choices)}.")
+    return value
+
+
+def _brings_all_secrets(provider: Provider, values: Mapping[str, str]) -> bool:
+    """Whether nothing of the old secrets is needed: then it does not matter whether they can still be read."""
+    return all(values.get(field.name) for field in provider.fields if field.kind == SECRET and field.required)
+
+
+def _refuse_kept_secrets(
+    provider: Provider, connection: Connection, cleaned: Settings, kept: Mapping[str, str]
+) -> None:
+    place = [field for field in provider.fields if field.is_place]
+    if all(connection.settings.get(field.name, "") == cleaned.values.get(field.name, "") for field in place):
+        return
+    stale = [field for field in provider.fields if kept.get(field.name) and field.name in cleaned.secrets]
+    same = [field for field in stale if cleaned.secrets[field.name] == kept[field.name]]
+    if same:
+        detail = "Enter this again: it belongs to the store that was named before."
+        raise Invalid(
+            "The store is another one now, so its credentials have to be entered again.",
+            errors=[{"field": field.name, "detail": detail} for field in same],
+        )
+
+
+def _lock(connection: Connection) -> None:
+    """Hold the row, as the start of an import does, so that none begins meanwhile."""
+    Connection.objects.select_for_update().filter(pk=connection.pk).first()
+
+
+def _refuse_while_used(connection: Connection, what: str) -> None:
+    active = Import.objects.active().filter(connection=connection).select_related("version__dataset").first()
+    if active is not None:
+        raise Conflict(
+            f"{connection.name} can't be {what} while an import uses it ({active.version.label}). Wait, or cancel it."
+        )
