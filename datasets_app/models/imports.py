@@ -25,15 +25,20 @@ class ImportQuerySet(LeasedQuerySet["Import"]):
         """Keep those that have not ended."""
         return self.filter(status__in=Import.ACTIVE)
 
+    def running(self) -> Self:
+        """Keep those whose turn it is."""
+        return self.filter(status__in=Import.RUNNING)
+
 
 class Import(Leased):
     """One run: list the remote path into staged files and parts, then copy part by part. The lease is the lister's.
 
-    Sizes are bytes. Counters only grow within one try; `retry` keeps those of what is done.
+    Sizes are bytes. Every listed file ends as one of linked, copied, failed; keys that can't be files of a dataset are
+    refused, and skipped ones are none of the import's business.
     """
 
     class Status(models.TextChoices):
-        """Waiting (for its turn in the team) -> listing -> copying -> finished, failed or cancelled."""
+        """Waiting (for its turn in the team) -> listing (and copying) -> copying -> finished, failed or cancelled."""
 
         WAITING = "waiting"
         LISTING = "listing"
@@ -42,7 +47,10 @@ class Import(Leased):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
-    ACTIVE = (Status.WAITING, Status.LISTING, Status.COPYING)
+    RUNNING = (Status.LISTING, Status.COPYING)
+    ACTIVE = (Status.WAITING, *RUNNING)
+    # Ended with files that are not here.
+    INCOMPLETE = (Status.FAILED, Status.CANCELLED)
 
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="imports")
     connection = models.ForeignKey(Connection, null=True, on_delete=models.SET_NULL, related_name="imports")
@@ -64,16 +72,29 @@ class Import(Leased):
     # Where the listing goes on after a crash.
     cursor = models.TextField(blank=True, editable=False)
     is_listed = models.BooleanField(default=False, editable=False)
+    # Staged files with a higher id were staged after the import began.
+    first_staged = models.BigIntegerField(default=0, editable=False)
     listed_files = models.PositiveBigIntegerField(default=0, editable=False)
     listed_size = models.PositiveBigIntegerField(default=0, editable=False)
     # Left out by the patterns, or no files at all (markers of directories).
     skipped_files = models.PositiveBigIntegerField(default=0, editable=False)
+    # Keys that are no legal paths, and objects that can't be read whatever is tried.
+    refused_files = models.PositiveBigIntegerField(default=0, editable=False)
     # Stored already: no bytes moved.
     linked_files = models.PositiveBigIntegerField(default=0, editable=False)
     linked_size = models.PositiveBigIntegerField(default=0, editable=False)
     copied_files = models.PositiveBigIntegerField(default=0, editable=False)
     copied_size = models.PositiveBigIntegerField(default=0, editable=False)
     failed_files = models.PositiveBigIntegerField(default=0, editable=False)
+    # Failures since a file was copied: when all fail, the rest need not be tried.
+    failed_in_a_row = models.PositiveIntegerField(default=0, editable=False)
+    # How often in a row the store did not answer at all, and until when it is left alone for that.
+    outages = models.PositiveIntegerField(default=0, editable=False)
+    paused_until = models.DateTimeField(null=True, editable=False)
+    # When a worker last took this import up: the one that waited longest is next.
+    served_at = models.DateTimeField(default=timezone.now, editable=False)
+    # What the speed is told from, oldest first: [seconds since the epoch, files, bytes] copied by then.
+    samples = models.JSONField(default=list, editable=False)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, editable=False)
@@ -91,7 +112,7 @@ class Import(Leased):
                 name="import_one_active", fields=("version",), condition=Q(status__in=["waiting", "listing", "copying"])
             ),
         )
-        indexes = (models.Index(name="import_status_lease", fields=("status", "lease_until")),)
+        indexes = (models.Index(name="import_status_served", fields=("status", "served_at")),)
 
     def __str__(self) -> str:
         """Return where from."""
@@ -103,11 +124,20 @@ class Import(Leased):
         return self.status in self.ACTIVE
 
 
-class ImportPart(Leased):
-    """Some of the listed files that still have to be fetched: what one worker does in one go.
+class ImportPartQuerySet(LeasedQuerySet["ImportPart"]):
+    """Parts."""
 
-    `files` is zstd over JSON: a list of `sources.base.SourceFile`, each with the path in the version. Which of them
-    are done is told by the staged files' blobs, so a part may be done twice.
+    def waiting(self) -> Self:
+        """Keep those that still have files to fetch, in a worker's hands or not."""
+        return self.filter(status=ImportPart.Status.WAITING)
+
+
+class ImportPart(Leased):
+    """Some of the listed files that still have to be fetched: what a worker takes up at a time.
+
+    `files` is zstd over JSON: `services.import_parts` writes and reads it. Which of them are done is told by the
+    staged files' blobs, so a part may be done twice. A large file is a part of its own: of what grows in the staging
+    file `staged_as`, the first `staged_size` bytes are durable.
     """
 
     class Status(models.TextChoices):
@@ -122,13 +152,17 @@ class ImportPart(Leased):
     file_count = models.PositiveIntegerField()
     size = models.PositiveBigIntegerField()
     files = models.BinaryField()
-    # Not before this time: the store asked to wait.
-    not_before = models.DateTimeField(null=True)
+    staged_as = models.UUIDField(null=True)
+    staged_size = models.PositiveBigIntegerField(default=0)
 
-    objects = LeasedQuerySet["ImportPart"].as_manager()
+    objects = ImportPartQuerySet.as_manager()
 
     class Meta:
-        indexes = (models.Index(name="import_part_next", fields=("run", "status", "id")),)
+        indexes = (
+            models.Index(name="import_part_next", fields=("run", "status", "id")),
+            # For the collector: which staging files are still wanted.
+            models.Index(name="import_part_staged", fields=("staged_as",), condition=Q(staged_as__isnull=False)),
+        )
 
     def __str__(self) -> str:
         """Return its size."""
@@ -136,13 +170,18 @@ class ImportPart(Leased):
 
 
 class ImportProblem(models.Model):
-    """An object that could not be imported. `path` is empty where its key is no legal path."""
+    """An object that could not be imported. `path` is empty where its key is no legal path.
+
+    Of very many, the first ones are kept; the import's counters count all. `is_refused`: nothing was tried, since its
+    key or kind forbids it; trying again is of no use.
+    """
 
     run = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="problems", db_index=False)
     key = models.TextField()
     path = models.TextField(blank=True)
     cause = models.CharField(max_length=20)
     reason = models.TextField()
+    is_refused = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
