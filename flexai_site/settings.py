@@ -24,6 +24,7 @@ DATA_DIR = make_folder(env.path("DATA_DIR", BASE_DIR / "data"), "DATA_DIR")
 STAGING_DIR = DATA_DIR / "staging"
 JOBS_DIR = DATA_DIR / "jobs"
 MOUNTS_DIR = DATA_DIR / "mounts"
+SLOTS_DIR = DATA_DIR / "slots"
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 # SQLite spills large sorts into a folder; without this it would be one outside of DATA_DIR.
 os.environ.setdefault("SQLITE_TMPDIR", str(DATA_DIR))
@@ -229,9 +230,18 @@ EGRESS_PROXY = env.text(
 ALLOW_MACHINE_ROLE = env.switch("ALLOW_MACHINE_ROLE", default=False)
 
 # --- Worker
-WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 4, least=2, most=256)
+WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 6, least=2, most=256)
 # A job keeps its worker process for as long as it runs; one must stay free for seals and the reaper.
 JOB_SLOTS = env.number("JOB_SLOTS", min(2, WORKER_CONCURRENCY - 1), least=1, most=WORKER_CONCURRENCY - 1)
+# An import gives its process back every few seconds, so that seals have their turn even where no process is left over.
+IMPORT_SLOTS = env.number(
+    "IMPORT_SLOTS", min(2, max(1, WORKER_CONCURRENCY - JOB_SLOTS - 1)), least=1, most=WORKER_CONCURRENCY - 1
+)
+# Of one team at a time; the others wait for their turn.
+IMPORTS_PER_TEAM = env.number("IMPORTS_PER_TEAM", 2, least=1)
+# Requests at a time of one import in one process.
+IMPORT_THREADS = env.number("IMPORT_THREADS", 16, least=1, most=128)
+IMPORT_MAX_FILES = env.number("IMPORT_MAX_FILES", 10_000_000, least=1)
 # The Python that jobs find first, more folders that they may read (CUDA under /opt), and devices (/dev/nvidia0).
 JOB_PYTHON = env.path("JOB_PYTHON", Path(sys.executable))
 JOB_HOST_PATHS = [Path(name) for name in env.names("JOB_HOST_PATHS", [])]

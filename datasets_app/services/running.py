@@ -5,14 +5,11 @@ A job is never started twice: what lost its worker has failed.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import socket
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -28,6 +25,7 @@ from datasets_app.queue import enqueue
 from datasets_app.runners import processes
 from datasets_app.runners.base import Limits, Mount, Outcome, RunError, Runner, RunSpec
 from datasets_app.runners.registry import RUNNERS
+from datasets_app.services import slots
 from datasets_app.services.job_files import log_path, output_dir
 from datasets_app.services.mounts import materialise
 from datasets_app.services.validation import invalid_field
@@ -100,8 +98,8 @@ def reap_jobs() -> None:
         if late or processes.is_gone(job.runner_state.get("worker", {})):
             _bury(job)
     waiting = Job.objects.filter(status=Job.Status.PENDING).count()
-    with ExitStack() as slots:
-        free = sum(slots.enter_context(hold_slot()) for _ in range(min(waiting, settings.JOB_SLOTS)))
+    with ExitStack() as held:
+        free = sum(held.enter_context(hold_slot()) for _ in range(min(waiting, settings.JOB_SLOTS)))
     for _ in range(free):
         enqueue("datasets_app.run_jobs")
 
@@ -118,20 +116,9 @@ def _bury(job: Job) -> None:
     _finish(job, token, Outcome(None, DIED))
 
 
-@contextmanager
-def hold_slot() -> Iterator[bool]:
-    """Hold one of this machine's JOB_SLOTS; False when all are taken. The kernel frees those of the dead."""
-    folder = settings.JOBS_DIR / "slots"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(settings.JOB_SLOTS):
-        with (folder / f"{socket.gethostname()}-{number}").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield True
-            return
-    yield False
+def hold_slot() -> AbstractContextManager[bool]:
+    """Hold one of this machine's JOB_SLOTS; False when all are taken."""
+    return slots.hold_slot("jobs", settings.JOB_SLOTS)
 
 
 def _claim() -> tuple[Job, uuid.UUID] | None:
