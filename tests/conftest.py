@@ -74,7 +74,9 @@ def empty_guarded_tables() -> None:
     tables = (models.JobDataset, models.StagedFile, models.Version, models.File, models.Subdirectory, models.Directory)
     with transaction.atomic(), connection.cursor() as cursor:
         models.Door.objects.create(name="purge")
-        for model in (*tables, models.TeamBlob, models.Blob, models.Pack):
+        marks = (models.UnreferencedDirectory, models.UnreferencedBlob, models.RetiredPack)
+        damages = (models.DamagedPath, models.Damage)
+        for model in (*damages, *marks, *tables, models.TeamBlob, models.Blob, models.Pack):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
         # Nothing may be left that points at what is gone.
         cursor.execute(f"DELETE FROM {models.Upload._meta.db_table}")

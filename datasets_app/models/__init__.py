@@ -5,7 +5,16 @@ from datasets_app.models.blob import Blob, Pack, TeamBlob
 from datasets_app.models.connection import Connection, RememberedObject
 from datasets_app.models.dataset import Dataset, DatasetTag, Version
 from datasets_app.models.door import Door
+from datasets_app.models.garbage import (
+    CollectionRun,
+    RemovedObject,
+    RetiredPack,
+    StorageSample,
+    UnreferencedBlob,
+    UnreferencedDirectory,
+)
 from datasets_app.models.imports import Import, ImportPart, ImportProblem
+from datasets_app.models.integrity import Damage, DamagedPath, Verification
 from datasets_app.models.job import Job, JobDataset
 from datasets_app.models.team import NAME_PATTERN, NAME_RULE, Invitation, Membership, Role, Team, User
 from datasets_app.models.token import ApiToken
@@ -18,7 +27,10 @@ __all__ = [
     "ApiToken",
     "AuditEvent",
     "Blob",
+    "CollectionRun",
     "Connection",
+    "Damage",
+    "DamagedPath",
     "Dataset",
     "DatasetTag",
     "Directory",
@@ -33,13 +45,19 @@ __all__ = [
     "Membership",
     "Pack",
     "RememberedObject",
+    "RemovedObject",
+    "RetiredPack",
     "Role",
     "StagedFile",
     "StagedRemoval",
+    "StorageSample",
     "Subdirectory",
     "Team",
     "TeamBlob",
+    "UnreferencedBlob",
+    "UnreferencedDirectory",
     "Upload",
     "User",
+    "Verification",
     "Version",
 ]
