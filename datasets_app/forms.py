@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from django import forms
+from django.forms.boundfield import BoundField
 
 from datasets_app.errors import AppError
 from datasets_app.models import NAME_RULE, Job, Role
+from datasets_app.sources.base import Field, Provider
 
 
 def show_errors(form: forms.Form, error: AppError) -> None:
@@ -268,3 +270,77 @@ class JobForm(forms.Form):
             message = f"This can't be split into words: {str(error)[:1].lower()}{str(error)[1:]}."
             raise forms.ValidationError(message) from error
         return words
+
+
+_PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+FORGET = "forget_"
+
+
+class ConnectionForm(forms.Form):
+    """How to reach a remote store: the fields of one provider. Secrets are never rendered again.
+
+    `stored` names the secrets that are kept already: left empty they stay, and those that are not needed can be
+    removed by a box of their own.
+    """
+
+    def __init__(
+        self, *args: Any, provider: Provider, is_new: bool, stored: Collection[str] = (), **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.provider = provider
+        self.stored = stored
+        if is_new:
+            self.fields["name"] = forms.CharField(
+                max_length=200,
+                widget=forms.TextInput(attrs={**_PLAIN, "autofocus": True}),
+                help_text=f"What your team calls it: {NAME_RULE}.",
+            )
+        for field in provider.fields:
+            self.fields[field.name] = _input_of(field, is_stored=field.name in stored)
+            if field.name in stored and not field.required:
+                self.fields[FORGET + field.name] = forms.BooleanField(
+                    label=f"Remove the stored {field.label[:1].lower()}{field.label[1:]}", required=False
+                )
+
+    def rows(self) -> list[tuple[Field, BoundField, BoundField | None]]:
+        """Return each field of the provider with its input, and the box that removes its stored secret."""
+        return [
+            (field, self[field.name], self[FORGET + field.name] if FORGET + field.name in self.fields else None)
+            for field in self.provider.fields
+        ]
+
+    def values(self) -> dict[str, str]:
+        """Return what was typed, as the services take it: a switch is "on" or empty."""
+        given: Mapping[str, Any] = self.cleaned_data
+        found = {field.name: given.get(field.name, "") for field in self.provider.fields}
+        return {name: ("on" if value is True else "" if value is False else value) for name, value in found.items()}
+
+    def forgotten(self) -> set[str]:
+        """Return the names of the secrets that shall be removed."""
+        return {
+            name.removeprefix(FORGET) for name, value in self.cleaned_data.items() if name.startswith(FORGET) and value
+        }
+
+
+def _input_of(field: Field, *, is_stored: bool) -> forms.Field:
+    common: dict[str, Any] = {
+        "label": field.label,
+        "required": field.required and not is_stored,
+        "help_text": field.help,
+        "initial": field.default,
+    }
+    attrs = {**_PLAIN, "placeholder": field.placeholder}
+    if field.kind == "switch":
+        return forms.BooleanField(**common | {"required": False, "initial": field.default == "on"})
+    if field.kind == "choice":
+        return forms.ChoiceField(**common, choices=field.choices)
+    if field.kind == "secret":
+        # "off" does not keep browsers from filling in the account's own password.
+        attrs |= {
+            "autocomplete": "new-password",
+            "placeholder": "stored; empty keeps it" if is_stored else field.placeholder,
+        }
+        return forms.CharField(**common, strip=False, widget=forms.PasswordInput(attrs=attrs))
+    if field.kind == "long":
+        return forms.CharField(**common, widget=forms.Textarea(attrs={**attrs, "rows": 5, "class": "mono"}))
+    return forms.CharField(**common, widget=forms.TextInput(attrs=attrs))

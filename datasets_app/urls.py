@@ -4,12 +4,14 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
-from datasets_app.views import account, datasets, job_new, jobs, teams, tree, uploads, versions
+from datasets_app.views import account, connections, datasets, job_new, jobs, teams, tree, uploads, versions
 
 TEAM = "teams/<str:team>/"
 DATASETS = "teams/<str:team>/datasets/"
 DATASET = f"{DATASETS}<str:name>/"
 VERSION = f"{DATASET}versions/<int:number>/"
+CONNECTIONS = "teams/<str:team>/connections/"
+CONNECTION = f"{CONNECTIONS}<str:name>/"
 JOBS = "teams/<str:team>/jobs/"
 JOB = f"{JOBS}<str:name>/"
 
@@ -50,6 +52,14 @@ dataset_pages = [
     path(f"{VERSION}files/<path:path>", tree.file_detail, name="file_detail"),
 ]
 
+connection_pages = [
+    path(CONNECTIONS, connections.connection_list, name="connection_list"),
+    path(f"{CONNECTIONS}new/", connections.connection_new, name="connection_new"),
+    path(CONNECTION, connections.connection_detail, name="connection_detail"),
+    path(f"{CONNECTION}edit/", connections.connection_edit, name="connection_edit"),
+    path(f"{CONNECTION}delete/", connections.connection_delete, name="connection_delete"),
+    path(f"{CONNECTION}check/", connections.connection_check, name="connection_check"),
+]
 job_pages = [
     path(JOBS, jobs.job_list, name="job_list"),
     path(f"{JOBS}new/", job_new.job_new, name="job_new"),
@@ -65,6 +75,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *account_pages,
     *team_pages,
     *dataset_pages,
+    *connection_pages,
     *job_pages,
     # After everything else under api/, also the tus endpoint.
     path("api/<path:rest>", no_such_address),

@@ -5,7 +5,7 @@ A route parses, makes one service call and renders; errors are raised and become
 
 from ninja import NinjaAPI
 
-from datasets_app.api import datasets, files, jobs, teams, versions
+from datasets_app.api import connections, datasets, files, jobs, teams, versions
 from datasets_app.api.auth import auth
 from datasets_app.api.docs import LocalSwagger
 from datasets_app.api.errors import add_exception_handlers
@@ -38,4 +38,5 @@ api.add_router("/teams", teams.router, tags=["teams"])
 api.add_router("/teams/{team}/datasets", datasets.router, tags=["datasets"])
 api.add_router("/teams/{team}/datasets/{name}/versions", versions.router, tags=["versions"])
 api.add_router("/teams/{team}/datasets/{name}/versions", files.router, tags=["files"])
+api.add_router("/teams/{team}/connections", connections.router, tags=["connections"])
 api.add_router("/teams/{team}/jobs", jobs.router, tags=["jobs"])

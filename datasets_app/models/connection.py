@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -45,6 +46,11 @@ class Connection(models.Model):
     def __str__(self) -> str:
         """Return the name."""
         return self.name
+
+    @property
+    def checked_at(self) -> datetime | None:
+        """When it was last checked; None when it never was as it is now."""
+        return datetime.fromisoformat(self.checked["at"]) if self.checked else None
 
 
 class RememberedObject(models.Model):

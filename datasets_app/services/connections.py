@@ -14,36 +14,60 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from datasets_app.errors import Conflict, Invalid
+from datasets_app.errors import Conflict
 from datasets_app.models import AuditEvent, Connection, Import, RememberedObject
 from datasets_app.permissions import get_visible, require
+from datasets_app.services.connection_rules import (
+    SECRET,
+    clean_values,
+    in_words,
+    refuse_kept_secrets,
+)
 from datasets_app.services.credentials import decrypt_secrets, encrypt_secrets
 from datasets_app.services.teams import get_team
-from datasets_app.services.validation import check_name, check_text, invalid_field
+from datasets_app.services.validation import check_name, invalid_field
 from datasets_app.sources.base import CheckStep, Route, Settings, SourceError, Walk
 from datasets_app.sources.registry import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from datasets_app.errors import ErrorItem
     from datasets_app.models import User
-    from datasets_app.sources.base import Field, Provider, Source
+    from datasets_app.sources.base import Provider, Source
 
-SECRET = "secret"  # noqa: S105 - the kind of a field
-SWITCH = "switch"
-LONG = "long"
-ON = "on"
-TEXT_LENGTH = 2_000
-# Certificates, and keys of service accounts.
-LONG_LENGTH = 100_000
 PATH_LENGTH = 2_048
+REVISION_LENGTH = 200
+
+
+SHOWN_IMPORTS = 20
+# Stands in the API where a connection's name could stand.
+PROVIDERS_WORD = "providers"
 
 
 class ConnectionSummary(NamedTuple):
-    """A connection with what lists show: how many imports came by it, and how many of them are under way."""
+    """A connection with what lists show: how many imports came by it, and how many of them are under way.
+
+    `provider` is None where this server does not know its kind any more.
+    """
 
     connection: Connection
+    provider: Provider | None
+    import_count: int
+    active_count: int
+
+
+class ConnectionFacts(NamedTuple):
+    """A connection with what its page shows.
+
+    `settings` are label and value; `secrets` label and whether there is one, None when no key can read them any more;
+    `imports` the newest of `import_count`, with their versions.
+    """
+
+    connection: Connection
+    provider: Provider
+    settings: list[tuple[str, str]]
+    secrets: list[tuple[str, bool]] | None
+    imports: list[Import]
     import_count: int
     active_count: int
 
@@ -54,6 +78,12 @@ def find_provider(name: str) -> Provider:
     if provider is None:
         raise invalid_field("provider", f"A provider is one of {', '.join(PROVIDERS)}.")
     return provider
+
+
+def list_providers(actor: User, *, team: str) -> list[Provider]:
+    """Return the kinds of stores that the team can connect to."""
+    require(actor, "connection.view", get_team(actor, team=team))
+    return list(PROVIDERS.values())
 
 
 def list_connections(actor: User, *, team: str) -> list[ConnectionSummary]:
@@ -68,7 +98,9 @@ def list_connections(actor: User, *, team: str) -> list[ConnectionSummary]:
     }
     none = {"all": 0, "active": 0}
     return [
-        ConnectionSummary(one, counts.get(one.pk, none)["all"], counts.get(one.pk, none)["active"])
+        ConnectionSummary(
+            one, PROVIDERS.get(one.provider), counts.get(one.pk, none)["all"], counts.get(one.pk, none)["active"]
+        )
         for one in Connection.objects.filter(team=row).select_related("team", "created_by").order_by("name")
     ]
 
@@ -77,6 +109,28 @@ def get_connection(actor: User, *, team: str, name: str) -> Connection:
     """Return the connection with its team; NotFound for strangers."""
     rows = Connection.objects.visible_to(actor).filter(team__name=team, name=name).select_related("team", "created_by")
     return get_visible(rows.first(), f"connection {name} in {team}")
+
+
+def describe_connection(actor: User, *, team: str, name: str) -> ConnectionFacts:
+    """Return the connection with its settings in words, which secrets there are, and the newest imports by it."""
+    row = get_connection(actor, team=team, name=name)
+    provider = find_provider(row.provider)
+    imports = Import.objects.filter(connection=row, version__deleted_at=None, version__dataset__deleted_at=None)
+    secrets = None
+    if are_readable(row):
+        kept = stored_secrets(row)
+        secrets = [(field.label, field.name in kept) for field in provider.fields if field.kind == SECRET]
+    return ConnectionFacts(
+        connection=row,
+        provider=provider,
+        settings=[(field.label, shown) for field in provider.fields if (shown := in_words(field, row.settings))],
+        secrets=secrets,
+        imports=list(
+            imports.select_related("version__dataset", "created_by").order_by("-created_at", "-id")[:SHOWN_IMPORTS]
+        ),
+        import_count=imports.count(),
+        active_count=imports.active().count(),
+    )
 
 
 def create_connection(actor: User, *, team: str, name: str, provider: str, values: Mapping[str, str]) -> Connection:
@@ -88,7 +142,9 @@ def create_connection(actor: User, *, team: str, name: str, provider: str, value
     owner = get_team(actor, team=team)
     require(actor, "connection.edit", owner)
     check_name(name)
-    cleaned = _clean(find_provider(provider), values)
+    if name.lower() == PROVIDERS_WORD:
+        raise invalid_field("name", f"The name {name} is used by the application itself.")
+    cleaned = clean_values(find_provider(provider), values)
     try:
         with transaction.atomic():
             row = Connection.objects.create(
@@ -116,23 +172,26 @@ def edit_connection(
     """
     require(actor, "connection.edit", connection)
     provider = find_provider(connection.provider)
-    kept = {} if _brings_all_secrets(provider, values) else decrypt_secrets(connection.credentials)
+    kept = _kept_secrets(provider, connection, values)
     given = {name: value for name, value in values.items() if value or name not in kept}
-    cleaned = _clean(provider, {**connection.settings, **{k: v for k, v in kept.items() if k not in forget}, **given})
+    cleaned = clean_values(
+        provider, {**connection.settings, **{k: v for k, v in kept.items() if k not in forget}, **given}
+    )
     has_moved = dict(cleaned.values) != connection.settings
     if has_moved:
-        _refuse_kept_secrets(provider, connection, cleaned, kept)
+        refuse_kept_secrets(provider, was=connection.settings, cleaned=cleaned, kept=kept)
     with transaction.atomic():
-        _lock(connection)
+        if _lock(connection).updated_at != connection.updated_at:
+            raise Conflict(f"{connection.name} was edited by somebody else just now. Look at it, then change it again.")
         if has_moved:
-            _refuse_while_used(connection, "changed; its credentials can")
+            _refuse_while_used(connection, "Where {0} points to can't be changed, only its credentials,")
             RememberedObject.objects.filter(connection=connection).delete()
-            connection.checked = {}
         replaced = sorted(name for name, value in cleaned.secrets.items() if kept.get(name) != value)
         removed = sorted(kept.keys() - cleaned.secrets.keys())
         changed = sorted(k for k, v in cleaned.values.items() if connection.settings.get(k, "") != v)
         connection.settings = dict(cleaned.values)
         connection.credentials = encrypt_secrets(cleaned.secrets)
+        connection.checked = {}
         connection.updated_at = timezone.now()
         connection.save(update_fields=["settings", "credentials", "checked", "updated_at"])
         AuditEvent.objects.record(
@@ -152,7 +211,7 @@ def delete_connection(actor: User, *, connection: Connection) -> None:
     require(actor, "connection.edit", connection)
     with transaction.atomic():
         _lock(connection)
-        _refuse_while_used(connection, "deleted")
+        _refuse_while_used(connection, "{0} can't be deleted")
         AuditEvent.objects.record(actor, team=connection.team, verb="deleted connection", subject=connection.name)
         Connection.objects.filter(pk=connection.pk).delete()
 
@@ -165,8 +224,7 @@ def check_connection(actor: User, *, connection: Connection, path: str = "") -> 
 def start_check(actor: User, *, connection: Connection, path: str = "") -> Iterator[CheckStep]:
     """Begin a check and return its steps as they are done; the outcome is kept once they are exhausted."""
     require(actor, "connection.use", connection)
-    path = check_text(path, field="path", most=PATH_LENGTH)
-    return _check(connection, path)
+    return _check(connection, _check_length(path, field="path", most=PATH_LENGTH))
 
 
 def browse_connection(
@@ -175,8 +233,8 @@ def browse_connection(
     """Return a page of what lies directly below `path` in the store. Raises SourceError."""
     require(actor, "connection.use", connection)
     return open_source(connection).browse(
-        check_text(path, field="path", most=PATH_LENGTH),
-        revision=check_text(revision, field="revision", most=200),
+        _check_length(path, field="path", most=PATH_LENGTH),
+        revision=_check_length(revision, field="revision", most=REVISION_LENGTH),
         cursor=cursor,
     )
 
@@ -186,7 +244,7 @@ def list_revisions(actor: User, *, connection: Connection, path: str) -> list[st
     require(actor, "connection.use", connection)
     if not find_provider(connection.provider).has_revisions:
         return []
-    return open_source(connection).revisions(check_text(path, field="path", most=PATH_LENGTH))
+    return open_source(connection).revisions(_check_length(path, field="path", most=PATH_LENGTH))
 
 
 def open_source(connection: Connection) -> Source:
@@ -194,6 +252,15 @@ def open_source(connection: Connection) -> Source:
     provider = find_provider(connection.provider)
     secrets = decrypt_secrets(connection.credentials)
     return provider.connect(Settings(connection.settings, secrets), source_route())
+
+
+def are_readable(connection: Connection) -> bool:
+    """Whether a key of ours fits the stored secrets."""
+    try:
+        decrypt_secrets(connection.credentials)
+    except SourceError:
+        return False
+    return True
 
 
 def stored_secrets(connection: Connection) -> list[str]:
@@ -244,67 +311,31 @@ def _check(connection: Connection, path: str) -> Iterator[CheckStep]:
     Connection.objects.filter(pk=connection.pk, updated_at=connection.updated_at).update(checked=connection.checked)
 
 
-def _clean(provider: Provider, values: Mapping[str, str]) -> Settings:
-    """Judge each field by its kind, then let the provider judge them together."""
-    fields = {field.name: field for field in provider.fields}
-    errors: list[ErrorItem] = [
-        {"field": name, "detail": f"{provider.label} has no field {name}."} for name in values if name not in fields
-    ]
-    found: dict[str, str] = {}
-    for field in fields.values():
-        try:
-            found[field.name] = _clean_value(field, values.get(field.name, field.default))
-        except Invalid as error:
-            errors += error.errors
-    if errors:
-        raise Invalid(" ".join(item["detail"] for item in errors), errors=errors)
-    return provider.clean(
-        Settings(
-            values={name: value for name, value in found.items() if fields[name].kind != SECRET},
-            secrets={name: value for name, value in found.items() if fields[name].kind == SECRET and value},
-        )
-    )
+def _kept_secrets(provider: Provider, connection: Connection, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the old secrets; none when they can't be read any more and new ones are brought."""
+    try:
+        return decrypt_secrets(connection.credentials)
+    except SourceError:
+        if any(values.get(field.name) for field in provider.fields if field.kind == SECRET):
+            return {}
+        raise
 
 
-def _clean_value(field: Field, value: str) -> str:
-    most = LONG_LENGTH if field.kind in {LONG, SECRET} else TEXT_LENGTH
-    value = check_text(value, field=field.name, most=most, required=field.required)
-    if field.kind == SWITCH:
-        return ON if value in {ON, "true", "True", "1"} else ""
-    if value and field.choices and value not in dict(field.choices):
-        raise invalid_field(field.name, f"{field.label} is one of {', '.join(name for name, _ in field.choices)}.")
-    return value
-
-
-def _brings_all_secrets(provider: Provider, values: Mapping[str, str]) -> bool:
-    """Whether nothing of the old secrets is needed: then it does not matter whether they can still be read."""
-    return all(values.get(field.name) for field in provider.fields if field.kind == SECRET and field.required)
-
-
-def _refuse_kept_secrets(
-    provider: Provider, connection: Connection, cleaned: Settings, kept: Mapping[str, str]
-) -> None:
-    place = [field for field in provider.fields if field.is_place]
-    if all(connection.settings.get(field.name, "") == cleaned.values.get(field.name, "") for field in place):
-        return
-    stale = [field for field in provider.fields if kept.get(field.name) and field.name in cleaned.secrets]
-    same = [field for field in stale if cleaned.secrets[field.name] == kept[field.name]]
-    if same:
-        detail = "Enter this again: it belongs to the store that was named before."
-        raise Invalid(
-            "The store is another one now, so its credentials have to be entered again.",
-            errors=[{"field": field.name, "detail": detail} for field in same],
-        )
-
-
-def _lock(connection: Connection) -> None:
+def _lock(connection: Connection) -> Connection:
     """Hold the row, as the start of an import does, so that none begins meanwhile."""
-    Connection.objects.select_for_update().filter(pk=connection.pk).first()
+    found = Connection.objects.select_for_update().filter(pk=connection.pk).first()
+    return get_visible(found, f"connection {connection.name}")
 
 
 def _refuse_while_used(connection: Connection, what: str) -> None:
     active = Import.objects.active().filter(connection=connection).select_related("version__dataset").first()
     if active is not None:
-        raise Conflict(
-            f"{connection.name} can't be {what} while an import uses it ({active.version.label}). Wait, or cancel it."
-        )
+        refusal = what.format(connection.name)
+        raise Conflict(f"{refusal} while an import uses it ({active.version.label}). Wait for its end, or cancel it.")
+
+
+def _check_length(text: str, *, field: str, most: int) -> str:
+    """Return a path or revision as it is: stores allow spaces at its ends."""
+    if len(text) > most:
+        raise invalid_field(field, f"This has {len(text):,} characters; at most {most:,} fit.")
+    return text
