@@ -71,12 +71,14 @@ def empty_guarded_tables() -> None:
 
     from datasets_app import models
 
-    tables = (models.JobDataset, models.StagedFile, models.Version, models.File, models.Subdirectory, models.Directory)
+    staged = (models.StagedFile, models.StagedMove)
+    facts = (models.Label, models.Lineage, models.VersionSpace)
+    tables = (models.JobDataset, models.Version, models.File, models.Subdirectory, models.Directory)
     with transaction.atomic(), connection.cursor() as cursor:
         models.Door.objects.create(name="purge")
         marks = (models.UnreferencedDirectory, models.UnreferencedBlob, models.RetiredPack)
         damages = (models.DamagedPath, models.Damage)
-        for model in (*damages, *marks, *tables, models.TeamBlob, models.Blob, models.Pack):
+        for model in (*damages, *marks, *staged, *facts, *tables, models.TeamBlob, models.Blob, models.Pack):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
         # Nothing may be left that points at what is gone.
         cursor.execute(f"DELETE FROM {models.Upload._meta.db_table}")

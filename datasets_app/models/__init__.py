@@ -16,12 +16,19 @@ from datasets_app.models.garbage import (
 from datasets_app.models.imports import Import, ImportPart, ImportProblem
 from datasets_app.models.integrity import Damage, DamagedPath, Verification
 from datasets_app.models.job import Job, JobDataset
+from datasets_app.models.label import LABEL_PATTERN, LABEL_RULE, LATEST, Label
+from datasets_app.models.lineage import Lineage
+from datasets_app.models.retention import RetentionRule
+from datasets_app.models.space import SpaceSample, VersionSpace
 from datasets_app.models.team import NAME_PATTERN, NAME_RULE, Invitation, Membership, Role, Team, User
 from datasets_app.models.token import ApiToken
 from datasets_app.models.tree import Directory, File, Subdirectory
-from datasets_app.models.upload import StagedFile, StagedRemoval, Upload
+from datasets_app.models.upload import StagedFile, StagedMove, StagedRemoval, Upload
 
 __all__ = [
+    "LABEL_PATTERN",
+    "LABEL_RULE",
+    "LATEST",
     "NAME_PATTERN",
     "NAME_RULE",
     "ApiToken",
@@ -42,13 +49,18 @@ __all__ = [
     "Invitation",
     "Job",
     "JobDataset",
+    "Label",
+    "Lineage",
     "Membership",
     "Pack",
     "RememberedObject",
     "RemovedObject",
+    "RetentionRule",
     "RetiredPack",
     "Role",
+    "SpaceSample",
     "StagedFile",
+    "StagedMove",
     "StagedRemoval",
     "StorageSample",
     "Subdirectory",
@@ -60,4 +72,5 @@ __all__ = [
     "User",
     "Verification",
     "Version",
+    "VersionSpace",
 ]

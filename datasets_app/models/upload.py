@@ -1,4 +1,4 @@
-"""What is on its way in: declared files, uploads, and what a new version leaves out of its base."""
+"""What is on its way in: declared files, uploads, and what a new version leaves out of its base or moves in it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from datasets_app.models.blob import Blob
 from datasets_app.models.dataset import Version
 from datasets_app.models.fields import TreePathField
 from datasets_app.models.team import Team, User
+from datasets_app.models.tree import Directory
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -137,3 +138,23 @@ class StagedRemoval(models.Model):
     def __str__(self) -> str:
         """Return the path."""
         return self.path
+
+
+class StagedMove(models.Model):
+    """A file or folder of the base version that the new one has at `path` instead of `origin`; no bytes move.
+
+    A folder's `directory` hangs in the tree at `path`, with what is staged and removed below that laid over it. A moved
+    file is a staged file with the base's blob: its row here, without a directory, only tells where it came from.
+    """
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="moves", db_index=False)
+    path = TreePathField(max_length=4096)
+    origin = TreePathField(max_length=4096)
+    directory = models.ForeignKey(Directory, null=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = (models.UniqueConstraint(name="move_once", fields=("version", "path")),)
+
+    def __str__(self) -> str:
+        """Return both ends."""
+        return f"{self.origin} to {self.path}"
