@@ -3,6 +3,7 @@
 docs/decisions/0003-web-server.md tells why.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -69,6 +70,19 @@ class Server(MPServer):
         self._shd = SocketHolder(listener.fileno(), False, BACKLOG)  # type: ignore[assignment,call-arg]
 
 
+def prepare_application() -> None:
+    """Load and warm up all that requests need, before the processes are forked: they share it, and start at once."""
+    import_module("flexai_site.wsgi")
+    # Not loaded until somebody asks for it: the tasks, and the patterns of all addresses.
+    import_module("datasets_app.tasks")
+    from django.urls import reverse
+
+    reverse("home")
+    # What is there now stays. A full collection would walk all of it, for 100 ms amid a request, and copy its pages.
+    gc.collect()
+    gc.freeze()
+
+
 def load_application() -> Callable[..., Any]:
     """Load the application in a process of the server, and bind that process's life to the server's."""
     end_with_parent(signal.SIGKILL)
@@ -81,8 +95,7 @@ def main() -> None:
     """Serve until a signal ends it."""
     if "SERVE_PID" in os.environ:
         end_with_parent(signal.SIGTERM, parent=int(os.environ["SERVE_PID"]))
-    # Before the processes are forked, so that they share it: a start is sooner done and takes less memory.
-    import_module("flexai_site.wsgi")
+    prepare_application()
     server = Server(
         "flexai_site.wsgi:application",
         address=settings.HOST,
