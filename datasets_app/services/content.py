@@ -17,14 +17,14 @@ from django.db import connection
 from django.utils import timezone
 
 from datasets_app.errors import Gone
-from datasets_app.models import Blob, Pack, Team, TeamBlob
+from datasets_app.models import Blob, Pack, RememberedObject, Team, TeamBlob
 from datasets_app.models.bulk import database_value, insert_new_rows
 from datasets_app.store.packs import PackStore
 from datasets_app.store.staging import Staging
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 LOOKUP = 500
@@ -40,6 +40,10 @@ class Slice(NamedTuple):
 
 class VanishedBlobError(Exception):
     """A blob that was there a moment ago has been collected."""
+
+
+class VanishedPackError(Exception):
+    """A pack that waited too long for its rows has been collected."""
 
 
 @lru_cache(maxsize=1)
@@ -64,7 +68,7 @@ setting_changed.connect(_forget)
 
 
 def pack_key(upload_id: uuid.UUID) -> str:
-    """Where the bytes of an upload rest: random, and never used for other bytes."""
+    """Where the bytes of an upload, or of an import's pack, rest: random, and never used for other bytes."""
     text = upload_id.hex
     return f"{text[:2]}/{text[2:4]}/{text}"
 
@@ -101,6 +105,36 @@ def _look_up(digests: Iterable[bytes], *, team: Team | None = None) -> Iterator[
             )
             for digest, pk, size in cursor.fetchall():
                 yield bytes(digest), pk, size
+
+
+def find_remembered(*, connection_id: int, marks: Iterable[bytes], team: Team) -> dict[bytes, tuple[int, int]]:
+    """Ids and sizes of blobs that were read by this connection from objects with these fingerprints, by fingerprint.
+
+    Only blobs that the team can read.
+    """
+    wanted = list(marks)
+    found: dict[bytes, tuple[int, int]] = {}
+    with connection.cursor() as cursor:
+        for start in range(0, len(wanted), LOOKUP):
+            some = wanted[start : start + LOOKUP]
+            cursor.execute(
+                f"SELECT r.fingerprint, b.id, b.size FROM {RememberedObject._meta.db_table} r "  # noqa: S608 - our own names
+                f"JOIN {Blob._meta.db_table} b ON b.id = r.blob_id "
+                f"JOIN {TeamBlob._meta.db_table} t ON t.blob_id = b.id AND t.team_id = %s "
+                f"WHERE r.connection_id = %s AND r.fingerprint IN ({', '.join(['%s'] * len(some))})",
+                [team.pk, connection_id, *some],
+            )
+            found |= {bytes(mark): (pk, size) for mark, pk, size in cursor.fetchall()}
+    return found
+
+
+def remember_objects(*, connection_id: int, blobs: Iterable[tuple[bytes, int]]) -> None:
+    """Note (fingerprint, blob id) of objects that were read, so that they need not be read again."""
+    insert_new_rows(
+        RememberedObject,
+        ("connection_id", "fingerprint", "blob_id"),
+        sorted((connection_id, mark, pk) for mark, pk in dict(blobs).items()),
+    )
 
 
 @contextmanager
@@ -141,22 +175,59 @@ def register_upload(
     Digests that another upload registered first keep their place; the bytes that came twice are left unreferenced.
     Raises VanishedBlobError for a digest that was known before but is no longer: then store the upload after all.
     """
+
+    def make_pack() -> int:
+        if not stored:
+            raise VanishedBlobError
+        return Pack.objects.create(key=pack_key(upload_id), size=size, stored=True).pk
+
+    return _register(slices, team, make_pack)
+
+
+def _register(slices: list[Slice], team: Team, make_pack: Callable[[], int]) -> dict[bytes, int]:
+    """Insert the blobs that are new, into the pack that `make_pack` gives the id of, and let the team read them all."""
     known = find_blobs(piece.sha256 for piece in slices)
     # In one order for all, so that two uploads with the same new blobs wait for each other and never both.
     new = {p.sha256: p for p in sorted(slices) if p.sha256 not in known}
-    if new and stored:
-        pack = Pack.objects.create(key=pack_key(upload_id), size=size, stored=True)
+    if new:
+        pack_id = make_pack()
         now = database_value(timezone.now())
         insert_new_rows(
             Blob,
             ("sha256", "size", "pack_id", "offset", "created_at"),
-            [(p.sha256, p.size, pack.pk, p.offset, now) for p in new.values()],
+            [(p.sha256, p.size, pack_id, p.offset, now) for p in new.values()],
         )
         known |= find_blobs(new)
-    elif new:
-        raise VanishedBlobError
     grant_blobs(team=team, blob_ids=known.values())
     return known
+
+
+def reserve_pack(*, pack_id: uuid.UUID, size: int) -> None:
+    """Write the row of a pack that comes from no upload, before its object: so no object of the store is unknown."""
+    Pack.objects.get_or_create(key=pack_key(pack_id), defaults={"size": size})
+
+
+def store_pack(pack_id: uuid.UUID) -> None:
+    """Move the staging file of a reserved pack into the store; durable when it returns. Asks no database."""
+    pack_store().put(staging().path(pack_id), pack_key(pack_id))
+
+
+def register_pack(*, pack_id: uuid.UUID | None, slices: list[Slice], team: Team) -> dict[bytes, int]:
+    """Write the rows of a pack that `store_pack` stored, inside the caller's transaction; return blob ids by digest.
+
+    `pack_id` None: all digests were known. Raises VanishedBlobError when they no longer are, VanishedPackError when
+    the pack was collected meanwhile; then store the bytes anew.
+    """
+    pack = pack_key(pack_id) if pack_id is not None else None
+
+    def take_pack() -> int:
+        if pack is None:
+            raise VanishedBlobError
+        if not Pack.objects.filter(key=pack, stored=False).update(stored=True):
+            raise VanishedPackError
+        return Pack.objects.get(key=pack).pk
+
+    return _register(slices, team, take_pack)
 
 
 def hash_stored(*, upload_id: uuid.UUID, sizes: Iterable[int]) -> list[bytes]:

@@ -1,0 +1,47 @@
+"""What need not be fetched: bytes that the team has, told by a listed SHA-256 or by an unchanged fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from datasets_app.services import content
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datasets_app.models import Connection
+    from datasets_app.sources.base import SourceFile
+
+
+def fingerprint(source_path: str, file: SourceFile) -> bytes | None:
+    """SHA-256 over where the object is and what changes with its bytes; None where its store tells nothing such.
+
+    The place is the whole path, however it is divided into source path and rest.
+    """
+    if not file.tag:
+        return None
+    place = f"{source_path.strip('/')}/{file.path}\0{file.size}\0{file.tag}"
+    return hashlib.sha256(place.encode("utf-8", "surrogatepass")).digest()
+
+
+def find_known(connection: Connection, source_path: str, files: Mapping[str, SourceFile]) -> dict[str, int]:
+    """Blob ids by path, of the files whose bytes the connection's team can read already.
+
+    Ask inside the transaction that links them.
+    """
+    team = connection.team
+    claimed = {path: file.sha256 for path, file in files.items() if file.sha256 is not None}
+    by_digest = content.find_readable(((digest, files[path].size) for path, digest in claimed.items()), team=team)
+    known = {path: by_digest[digest] for path, digest in claimed.items() if digest in by_digest}
+    marks = {
+        mark: path
+        for path, file in files.items()
+        if path not in known and (mark := fingerprint(source_path, file)) is not None
+    }
+    for mark, (blob, size) in content.find_remembered(connection_id=connection.pk, marks=marks, team=team).items():
+        path = marks[mark]
+        # An object whose listing claims other bytes than were remembered has to be read.
+        if size == files[path].size and path not in claimed:
+            known[path] = blob
+    return known
