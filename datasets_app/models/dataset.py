@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from datasets_app.models.lease import Leased, LeasedQuerySet
+from datasets_app.models.prepared import Slot
 from datasets_app.models.team import NAME_PATTERN, Team, User
 from datasets_app.models.tree import Directory
 
@@ -78,7 +79,7 @@ class DatasetTag(models.Model):
 class VersionQuerySet(LeasedQuerySet["Version"]):
     """Versions."""
 
-    def visible_to(self, user: User) -> Self:
+    def visible_to(self, user: User | Slot) -> Self:
         """Keep the versions of the user's teams' datasets."""
         return self.filter(dataset__team__in=Team.objects.visible_to(user))
 

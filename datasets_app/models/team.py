@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from datasets_app.models.prepared import Prepared, Slot
+
 if TYPE_CHECKING:
     from datasets_app.models.token import ApiToken
 
@@ -37,20 +39,24 @@ class User(AbstractUser):
 
     def role_in(self, team: Team) -> Role | None:
         """Return the user's role in `team`, capped by the token in use; None for strangers."""
-        token = self.access_token
-        if token is not None and token.team_id not in (None, team.pk):
+        if not self.reaches(team):
             return None
-        value = self.memberships.filter(team=team).values_list("role", flat=True).first()
-        if value is None:
+        membership = _MEMBERSHIP.first(user=self.pk, team=team.pk)
+        if membership is None:
             return None
-        role = Role(value)
+        role, token = Role(membership.role), self.access_token
         return min(role, Role(token.scope), key=lambda r: r.rank) if token is not None else role
+
+    def reaches(self, team: Team) -> bool:
+        """Tell whether the token in use, if any, is good for `team`."""
+        token = self.access_token
+        return token is None or token.team_id in (None, team.pk)
 
 
 class TeamQuerySet(models.QuerySet["Team"]):
     """Teams."""
 
-    def visible_to(self, user: User) -> Self:
+    def visible_to(self, user: User | Slot) -> Self:
         """Keep the teams that `user` (and the token in use, if any) belongs to."""
         mine = self.filter(pk__in=Membership.objects.filter(user=user).values("team"))
         token = user.access_token
@@ -101,6 +107,9 @@ class Membership(models.Model):
     def __str__(self) -> str:
         """Return who is what where."""
         return f"{self.user} {self.role} of {self.team}"
+
+
+_MEMBERSHIP = Prepared(lambda: Membership.objects.filter(user=Slot("user"), team=Slot("team")))
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from datasets_app.models.prepared import Slot
 from datasets_app.models.team import Role, Team, User
 
 
@@ -18,9 +20,9 @@ class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
         """Keep the user's own."""
         return self.filter(user=user)
 
-    def usable(self) -> Self:
+    def usable(self, *, now: datetime | Slot | None = None) -> Self:
         """Keep those that are neither revoked nor expired."""
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now or timezone.now()), revoked_at=None)
 
 
 class ApiToken(models.Model):

@@ -12,6 +12,7 @@ from django.utils import timezone
 from datasets_app.models.blob import Blob
 from datasets_app.models.dataset import Version
 from datasets_app.models.fields import TreePathField
+from datasets_app.models.prepared import Slot
 from datasets_app.models.team import Team, User
 from datasets_app.models.tree import Directory
 
@@ -19,7 +20,7 @@ from datasets_app.models.tree import Directory
 class UploadQuerySet(models.QuerySet["Upload"]):
     """Uploads."""
 
-    def visible_to(self, user: User) -> Self:
+    def visible_to(self, user: User | Slot) -> Self:
         """Keep the uploads into the user's teams' datasets."""
         return self.filter(version__dataset__team__in=Team.objects.visible_to(user))
 

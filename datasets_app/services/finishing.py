@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from datasets_app.errors import ChecksumMismatch, ErrorItem, Gone, Locked
 from datasets_app.models import StagedFile, Upload, Version
@@ -15,6 +15,7 @@ from datasets_app.models.bulk import database_value, update_rows
 from datasets_app.queue import enqueue
 from datasets_app.services import content
 from datasets_app.services.content import Slice
+from datasets_app.store.paths import from_key
 
 if TYPE_CHECKING:
     import uuid
@@ -27,14 +28,20 @@ FINISH_TASK = "datasets_app.finish_upload"
 # where that would mean to read all of them again or to send them to another machine.
 FINISHED_IN_REQUEST = 64 * 2**20
 POLL_SECONDS = 0.1
+_SLICES = f"""
+SELECT id, path, size, "offset", sha256 FROM {StagedFile._meta.db_table} WHERE upload_id = %s ORDER BY "offset", size
+"""  # noqa: S608 - only names of our own table
 UNFINISHED = (Upload.Status.RECEIVING, Upload.Status.RECEIVED)
 
 
 class StagedSlice(NamedTuple):
-    """Where a declared file lies in its upload; `row` is None for bytes whose file was replaced meanwhile."""
+    """Where a declared file lies in its upload; `row` is None for bytes whose file was replaced meanwhile.
+
+    `key` is its path as the database has it (`store.paths`).
+    """
 
     row: int | None
-    path: str
+    key: str
     size: int
     offset: int
     declared: bytes | None
@@ -158,13 +165,15 @@ def _is_unfinished(upload: Upload) -> bool:
 
 def _slices(upload: Upload) -> list[StagedSlice]:
     """Cut the upload into its files; gaps are bytes of files that were planned anew meanwhile."""
-    rows = upload.staged.order_by("offset", "size").values_list("pk", "path", "size", "offset", "sha256")
+    with connection.cursor() as cursor:
+        cursor.execute(_SLICES, [database_value(upload.pk)])
+        rows = cursor.fetchall()
     slices: list[StagedSlice] = []
     end = 0
-    for pk, path, size, offset, declared in rows:
+    for pk, key, size, offset, declared in rows:
         if offset > end:
             slices.append(StagedSlice(None, "", offset - end, end, None))
-        slices.append(StagedSlice(pk, path, size, offset, None if declared is None else bytes(declared)))
+        slices.append(StagedSlice(pk, key, size, offset, None if declared is None else bytes(declared)))
         end = offset + size
     if end < upload.size:
         slices.append(StagedSlice(None, "", upload.size - end, end, None))
@@ -206,7 +215,7 @@ def _lose(upload: Upload) -> None:
 def _mismatch(piece: StagedSlice, actual: bytes) -> ErrorItem:
     declared = piece.declared.hex() if piece.declared else ""
     return {
-        "path": piece.path,
+        "path": from_key(piece.key),
         "detail": f"Declared as sha256 {declared}, but the bytes that arrived have {actual.hex()}. Send it again.",
     }
 

@@ -19,6 +19,7 @@ from datasets_app.services.staged import (
     DeclaredFile,
     check_files,
     declare_files,
+    find_staged,
     legal_path,
     lock_open,
     most_path_bytes,
@@ -61,9 +62,8 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
     with transaction.atomic():
         lock_open(version)
         refuse_files_as_folders(version, wanted)
-        rows = {
-            row.path: row for row in version.staged.filter(path__in=[f.path for f in wanted]).select_related("upload")
-        }
+        there = [pk for (pk,) in find_staged(version, [f.path for f in wanted], ("id",))]
+        rows = {row.path: row for row in StagedFile.objects.filter(pk__in=there).select_related("upload")}
         replaced = declare_files(version, wanted, rows, known)
     end_uploads(replaced)
     return [_planned(rows[f.path]) if f.path in rows else _fresh(f, known) for f in wanted]

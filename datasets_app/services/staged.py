@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -10,14 +10,16 @@ from django.db import connection
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
 from datasets_app.models import StagedFile, Upload, Version
 from datasets_app.models.bulk import insert_rows, update_rows
-from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, normalise, parents, to_key
+from datasets_app.models.prepared import Prepared, Slot
+from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, from_key, normalise, parents, to_key
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
 # PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
 INDEXED_PATH_BYTES = 2600
+_LOCKED = Prepared(lambda: Version.objects.select_for_update(of=("self",)).filter(pk=Slot("id")))
 
 
 class DeclaredFile(NamedTuple):
@@ -28,9 +30,27 @@ class DeclaredFile(NamedTuple):
     sha256: bytes | None = None
 
 
+def find_staged(version: Version, paths: Collection[str], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Read columns of the staged files of these normalised paths, in no order. Paths come as keys (`store.paths`).
+
+    By hand: for 1,000 paths, the ORM takes three times as long to write the statement as it takes to run.
+    """
+    if not paths:
+        return []
+    marks = ", ".join(["%s"] * len(paths))
+    names = ", ".join(f'"{column}"' for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names} FROM {StagedFile._meta.db_table} WHERE version_id = %s AND path IN ({marks})",  # noqa: S608 - our own names
+            [version.pk, *map(to_key, paths)],
+        )
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
 def lock_open(version: Version) -> Version:
     """Lock the version's row for the rest of the transaction; Conflict unless it still takes files."""
-    locked = Version.objects.select_for_update(of=("self",)).filter(pk=version.pk).first()
+    locked = _LOCKED.first(id=version.pk)
     if locked is None:
         raise NotFound(f"The version {version.label} was abandoned.")
     if not locked.is_open:
@@ -96,8 +116,9 @@ def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:
 def refuse_files_as_folders(version: Version, files: Iterable[DeclaredFile]) -> None:
     """Find out early what would make the seal fail: a folder on the way to a new file that is itself a file."""
     paths = {file.path for file in files}
-    above = {folder for path in paths for folder in parents(path)}
-    clashing = sorted(above & paths | set(version.staged.filter(path__in=above).values_list("path", flat=True)))
+    folders = {path[: path.rfind("/") + 1] for path in paths}
+    above = {folder for path in folders for folder in parents(path)}
+    clashing = sorted(above & paths | {from_key(key) for (key,) in find_staged(version, above, ("path",))})
     if clashing:
         errors: list[ErrorItem] = [{"path": p, "detail": "The path is both a file and a folder."} for p in clashing]
         raise Invalid("A path cannot be both a file and a folder.", errors=errors)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from datasets_app.errors import Forbidden, Unauthorized
 from datasets_app.models import ApiToken, AuditEvent, Role, Team, User
+from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import get_visible
 from datasets_app.services.validation import check_days, check_role, check_text
 
@@ -18,6 +19,9 @@ TEXT_PREFIX = "flexai_"
 SHOWN_LENGTH = 12
 MOST_DAYS = 3650
 USE_RESOLUTION = timedelta(minutes=1)
+_BY_HASH = Prepared(
+    lambda: ApiToken.objects.usable(now=Slot("now")).filter(token_hash=Slot("hash")).select_related("user")
+)
 
 
 def list_tokens(actor: User) -> list[ApiToken]:
@@ -80,11 +84,11 @@ def authenticate_token(text: str) -> User:
 
     When it was last used is written at most once a minute, so that requests don't each wait for the database's writer.
     """
-    row = ApiToken.objects.usable().filter(token_hash=hash_secret(text)).select_related("user").first()
+    now = timezone.now()
+    row = _BY_HASH.first(hash=hash_secret(text), now=now)
     if row is None or not row.user.is_active:
         message = "The API token is unknown, expired or revoked. Make one on the account page."
         raise Unauthorized(message)
-    now = timezone.now()
     if row.last_used_at is None or now - row.last_used_at > USE_RESOLUTION:
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
     row.user.access_token = row

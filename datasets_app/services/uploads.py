@@ -16,11 +16,12 @@ from django.utils import timezone
 from datasets_app.errors import Conflict, ErrorItem, Gone, Invalid, NotFound, TooLarge
 from datasets_app.models import StagedFile, Upload, User, Version
 from datasets_app.models.bulk import database_value, update_rows
+from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.finishing import UNFINISHED, complete_upload, finish_upload
-from datasets_app.services.staged import declare_file, lock_open
-from datasets_app.store.paths import normalise
+from datasets_app.services.staged import declare_file, find_staged, lock_open
+from datasets_app.store.paths import from_key, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_PATHS = 1000
+_BY_ID = Prepared(
+    lambda: Upload.objects.visible_to(Slot("user")).filter(pk=Slot("id")).select_related("version__dataset__team")
+)
 
 
 class PlannedSlice(NamedTuple):
     """A declared file that may become a part of a bundle; it has a blob when its bytes are stored already."""
 
-    path: str
     row: int
     size: int
     blob: int | None
@@ -43,8 +46,8 @@ class PlannedSlice(NamedTuple):
 
 def find_upload(actor: User, upload_id: uuid.UUID) -> Upload:
     """Return an upload of one of the actor's teams. NotFound for others; Gone when it has expired or was ended."""
-    found = Upload.objects.visible_to(actor).select_related("version__dataset__team").filter(pk=upload_id).first()
-    if found is None:
+    found = _BY_ID.first(user=actor.pk, id=upload_id)
+    if found is None or not actor.reaches(found.version.dataset.team):
         raise NotFound("There is no such upload, or you are not in its team.")
     overdue = found.status == Upload.Status.RECEIVING and found.expires_at <= timezone.now()
     if overdue or found.status == Upload.Status.REMOVED:
@@ -80,8 +83,8 @@ def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
             f"A bundle has 1 to {MOST_PATHS} different paths.", errors=[{"field": "paths", "detail": "1 to 1000"}]
         )
     paths = [normalise(path) for path in paths]
-    found = version.staged.filter(path__in=paths).values_list("path", "pk", "size", "blob")
-    rows = {row.path: row for row in map(PlannedSlice._make, found)}
+    found = find_staged(version, paths, ("path", "id", "size", "blob_id"))
+    rows = {from_key(key): PlannedSlice(*others) for key, *others in found}
     _check_bundle(paths, rows)
     size = sum(row.size for row in rows.values())
     with _new_staging_file(size) as upload_id, transaction.atomic():

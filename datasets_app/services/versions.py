@@ -13,6 +13,7 @@ from django.utils import timezone
 from datasets_app.errors import AppError, Conflict, ErrorItem, NotFound
 from datasets_app.models import AuditEvent, Blob, Dataset, Directory, StagedFile, StagedRemoval, Upload, User, Version
 from datasets_app.models.fields import below
+from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
@@ -39,6 +40,21 @@ DELETED_AT_ONCE = 20_000
 MOST_ATTEMPTS = 3
 MOST_DEATHS = 20
 SEAL_TASK = "datasets_app.seal_version"
+# The largest that the column takes.
+MOST_NUMBER = 2**31 - 1
+_BY_NAME = Prepared(
+    lambda: (
+        Version.objects.visible_to(Slot("user"))
+        .filter(
+            dataset__team__name=Slot("team"),
+            dataset__name=Slot("dataset"),
+            dataset__deleted_at=None,
+            number=Slot("number"),
+            deleted_at=None,
+        )
+        .select_related("dataset__team", "root", "created_by", "base")
+    )
+)
 _STAGED_PAGE = f"""
 SELECT s.path, b.sha256, s.size, s.blob_id
 FROM {StagedFile._meta.db_table} s JOIN {Blob._meta.db_table} b ON b.id = s.blob_id
@@ -48,15 +64,10 @@ WHERE s.version_id = %s AND s.path > %s ORDER BY s.path LIMIT %s
 
 def find_version(actor: User, *, team: str, dataset: str, number: int) -> Version:
     """Return a version by the names in its URL; NotFound for strangers and for what is in the trash."""
-    found = (
-        Version.objects.visible_to(actor)
-        .filter(
-            dataset__team__name=team, dataset__name=dataset, dataset__deleted_at=None, number=number, deleted_at=None
-        )
-        .select_related("dataset__team", "root", "created_by", "base")
-        .first()
-    )
-    if found is None:
+    found = None
+    if 0 < number <= MOST_NUMBER:
+        found = _BY_NAME.first(user=actor.pk, team=team, dataset=dataset, number=number)
+    if found is None or not actor.reaches(found.dataset.team):
         raise NotFound(f"There is no version {dataset}@{number} in a team {team} of yours.")
     return found
 
