@@ -115,17 +115,17 @@ def test_a_menu_opens_and_closes(content: LiveApplication, signed_in: Page) -> N
 
 def test_the_focus_survives_parts_that_are_replaced(content: LiveApplication, signed_in: Page) -> None:
     signed_in.goto(f"{content.url}/teams/lab/jobs/new/")
-    inside = "document.querySelector('#datasets').contains(document.activeElement)"
+    inside = signed_in.locator("#datasets :focus")
     signed_in.get_by_role("button", name="Attach by-keyboard").focus()
     signed_in.keyboard.press("Enter")
     expect(signed_in.locator("#tree")).to_contain_text("by-keyboard@1")
     # The focus is put in its place when htmx has settled, a moment after the swap.
-    signed_in.wait_for_function(inside)
+    expect(inside).to_have_count(1)
     signed_in.get_by_role("button", name="Remove by-keyboard").focus()
     signed_in.keyboard.press("Enter")
     expect(signed_in.locator("#tree")).not_to_contain_text("by-keyboard@1")
     # The focus is put in its place when htmx has settled, a moment after the swap.
-    signed_in.wait_for_function(inside)
+    expect(inside).to_have_count(1)
 
 
 def test_nothing_moves_for_those_who_ask_for_it(browser: Browser, content: LiveApplication) -> None:
