@@ -5,11 +5,8 @@ Secrets are encrypted by `credentials` and never leave this room but into a sour
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.conf import settings
-from django.core.signals import setting_changed
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
 from django.utils import timezone
@@ -24,9 +21,10 @@ from datasets_app.services.connection_rules import (
     refuse_kept_secrets,
 )
 from datasets_app.services.credentials import decrypt_secrets, encrypt_secrets
+from datasets_app.services.egress import source_route
 from datasets_app.services.teams import get_team
 from datasets_app.services.validation import check_name, invalid_field
-from datasets_app.sources.base import CheckStep, Route, Settings, SourceError, Walk
+from datasets_app.sources.base import CheckStep, Settings, SourceError, Walk
 from datasets_app.sources.registry import PROVIDERS
 
 if TYPE_CHECKING:
@@ -269,26 +267,6 @@ def stored_secrets(connection: Connection) -> list[str]:
         return sorted(decrypt_secrets(connection.credentials))
     except SourceError:
         return []
-
-
-# One for each process: a guard is a process of its own, which ends with the one that made it.
-_routes: dict[int, Route] = {}
-
-
-def source_route() -> Route:
-    """Return how this process's sources reach the network: by the operator's proxy, else by the guard."""
-    route = _routes.get(os.getpid())
-    if route is None:
-        route = _routes[os.getpid()] = Route(proxy=settings.EGRESS_PROXY or None)
-    return route
-
-
-def _forget_route(*, setting: str, **_kwargs: object) -> None:
-    if setting in {"ALLOWED_SOURCE_NETWORKS", "EGRESS_PROXY"}:
-        _routes.clear()
-
-
-setting_changed.connect(_forget_route)
 
 
 def _check(connection: Connection, path: str) -> Iterator[CheckStep]:
