@@ -12,7 +12,18 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from datasets_app.models import ApiToken, AuditEvent, Dataset, Job, Membership, Team, User, Version
+from datasets_app.models import (
+    ApiToken,
+    AuditEvent,
+    Connection,
+    Dataset,
+    Import,
+    Job,
+    Membership,
+    Team,
+    User,
+    Version,
+)
 
 admin.site.site_header = "FlexAI Dataset Manager"
 admin.site.site_title = "FlexAI administration"
@@ -109,6 +120,33 @@ class JobAdmin(ReadOnly, admin.ModelAdmin[Job]):
     search_fields = ("name", "error")
     # Variables of a job may hold passwords.
     exclude = ("env", "runner_state", "lease_token")
+
+
+@admin.register(Connection)
+class ConnectionAdmin(ReadOnly, admin.ModelAdmin[Connection]):
+    """Connections, without their secrets."""
+
+    list_display = ("name", "team", "provider", "created_by", "updated_at")
+    list_filter = ("provider", "team")
+    list_select_related = ("team", "created_by")
+    search_fields = ("name",)
+    fields = ("team", "name", "provider", "settings", "created_by", "created_at", "updated_at")
+
+
+@admin.register(Import)
+class ImportAdmin(ReadOnly, admin.ModelAdmin[Import]):
+    """Imports, with who works on them and what went wrong."""
+
+    list_display = ("version", "source", "provider", "status", "attempts", "lease_until", "created_at")
+    list_filter = ("status", "provider")
+    list_select_related = ("version__dataset",)
+    search_fields = ("version__dataset__name", "source_path", "error")
+    exclude = ("lease_token", "samples")
+
+    @admin.display(description="source")
+    def source(self, run: Import) -> str:
+        """Return the connection and the path."""
+        return str(run)
 
 
 @admin.register(ApiToken)

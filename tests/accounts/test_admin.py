@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Model
 from django.test import Client
 
-from datasets_app.models import ApiToken, AuditEvent, Dataset, Job, Team, User, Version
+from datasets_app.models import ApiToken, AuditEvent, Connection, Dataset, Import, Job, Team, User, Version
 from tests.factories import (
     make_available_version,
     make_dataset,
@@ -25,7 +25,7 @@ def operator() -> Client:
     return page_client(User.objects.create_superuser("root"))
 
 
-@pytest.mark.parametrize("model", [User, Team, Dataset, Version, Job, ApiToken, AuditEvent])
+@pytest.mark.parametrize("model", [User, Team, Dataset, Version, Job, Connection, Import, ApiToken, AuditEvent])
 def test_every_list_and_form_can_be_opened(operator: Client, model: type[Model]) -> None:
     team = make_team("vision")
     make_available_version(make_dataset(team, "images"))
