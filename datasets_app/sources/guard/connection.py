@@ -171,7 +171,7 @@ class Connection:
         """Send the head on; the body follows."""
         self._body_left = request.body_length
         self.state = BODY if request.body_length else HEAD
-        self._send(request.head + b"\r\n")
+        self._send(request.head)
 
     def _send(self, data: bytes) -> None:
         try:

@@ -24,7 +24,7 @@ class Target(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A head that was read: what goes to `target` in its place (nothing for a tunnel), and the body's length."""
+    """A head that was read: the whole head that `target` gets in its place (none for a tunnel), and the body's length."""
 
     target: Target
     is_tunnel: bool
