@@ -145,6 +145,8 @@ class Migration(migrations.Migration):
                 ("detail", models.TextField(blank=True)),
                 ("found_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("healed_at", models.DateTimeField(editable=False, null=True)),
+                ("is_traced", models.BooleanField(default=False, editable=False)),
+                ("is_listed", models.BooleanField(default=False, editable=False)),
                 (
                     "blob",
                     models.ForeignKey(

@@ -120,6 +120,9 @@ class Damage(models.Model):
     run = models.ForeignKey(Verification, null=True, on_delete=models.SET_NULL, related_name="damages")
     found_at = models.DateTimeField(default=timezone.now, editable=False)
     healed_at = models.DateTimeField(null=True, editable=False)
+    # Whether its paths were looked up; and, once healed, whether the store tells where its bytes are now.
+    is_traced = models.BooleanField(default=False, editable=False)
+    is_listed = models.BooleanField(default=False, editable=False)
 
     objects = DamageQuerySet.as_manager()
 

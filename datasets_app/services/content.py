@@ -7,6 +7,7 @@ nothing unknown: whoever finishes the upload next finds the object under the sam
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,9 +18,10 @@ from django.db import connection
 from django.utils import timezone
 
 from datasets_app.errors import Gone
-from datasets_app.models import Blob, Pack, RememberedObject, Team, TeamBlob
+from datasets_app.models import Blob, Damage, Door, Pack, RememberedObject, Team, TeamBlob, UnreferencedBlob
 from datasets_app.models.bulk import database_value, insert_new_rows
-from datasets_app.store.packs import PackStore
+from datasets_app.models.holding import hold_clause, unmark
+from datasets_app.store.packs import MissingPack, PackStore
 from datasets_app.store.staging import Staging
 
 if TYPE_CHECKING:
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+logger = logging.getLogger(__name__)
+
 LOOKUP = 500
+# What was lost is not found: so its bytes are asked for, and heal it.
+_WHOLE = f"NOT EXISTS (SELECT 1 FROM {Damage._meta.db_table} d WHERE d.blob_id = b.id AND d.healed_at IS NULL)"  # noqa: S608 - our own names
 
 
 class Slice(NamedTuple):
@@ -35,6 +41,13 @@ class Slice(NamedTuple):
 
     sha256: bytes
     size: int
+    offset: int
+
+
+class Place(NamedTuple):
+    """Where bytes rest: the pack's key, and the offset in it."""
+
+    key: str
     offset: int
 
 
@@ -74,7 +87,10 @@ def pack_key(upload_id: uuid.UUID) -> str:
 
 
 def find_blobs(digests: Iterable[bytes]) -> dict[bytes, int]:
-    """Ids of the blobs that exist."""
+    """Ids of the blobs that exist. Inside a transaction: they are not collected before it ends.
+
+    So whoever links blobs looks them up in the transaction that does.
+    """
     return {digest: pk for digest, pk, _ in _look_up(set(digests))}
 
 
@@ -82,6 +98,7 @@ def find_readable(files: Iterable[tuple[bytes, int]], *, team: Team) -> dict[byt
     """Ids of the blobs that the team can read already, by digest; `files` are (digest, size in bytes).
 
     A digest that comes with another size than its bytes have is not found: the claim is wrong, so the bytes must come.
+    As with `find_blobs`, ask inside the transaction that links them.
     """
     sizes: dict[bytes, set[int]] = {}
     for digest, size in files:
@@ -89,28 +106,31 @@ def find_readable(files: Iterable[tuple[bytes, int]], *, team: Team) -> dict[byt
     return {digest: pk for digest, pk, size in _look_up(sizes, team=team) if sizes[digest] == {size}}
 
 
-def _look_up(digests: Iterable[bytes], *, team: Team | None = None) -> Iterator[tuple[bytes, int, int]]:
+def _look_up(digests: Iterable[bytes], *, team: Team | None = None) -> list[tuple[bytes, int, int]]:
     """Digest, id and size of blobs. By hand, since the ORM takes longer to write the statement than it takes to run."""
     wanted = list(digests)
     # CROSS JOIN keeps SQLite from walking all blobs of the team, which it believes to be few.
     theirs = f"CROSS JOIN {TeamBlob._meta.db_table} t WHERE t.blob_id = b.id AND t.team_id = %s AND"
     within, limit = (theirs, [team.pk]) if team else ("WHERE", [])
+    found: list[tuple[bytes, int, int]] = []
     with connection.cursor() as cursor:
         for start in range(0, len(wanted), LOOKUP):
             some = wanted[start : start + LOOKUP]
             marks = ", ".join(["%s"] * len(some))
             cursor.execute(
-                f"SELECT b.sha256, b.id, b.size FROM {Blob._meta.db_table} b {within} b.sha256 IN ({marks})",  # noqa: S608 - our own names
+                f"SELECT b.sha256, b.id, b.size FROM {Blob._meta.db_table} b {within} b.sha256 IN ({marks}) "  # noqa: S608 - our own names
+                f"AND {_WHOLE} {hold_clause('b')}",
                 [*limit, *some],
             )
-            for digest, pk, size in cursor.fetchall():
-                yield bytes(digest), pk, size
+            found += [(bytes(digest), pk, size) for digest, pk, size in cursor.fetchall()]
+    unmark(UnreferencedBlob, [pk for _, pk, _ in found])
+    return found
 
 
 def find_remembered(*, connection_id: int, marks: Iterable[bytes], team: Team) -> dict[bytes, tuple[int, int]]:
     """Ids and sizes of blobs that were read by this connection from objects with these fingerprints, by fingerprint.
 
-    Only blobs that the team can read.
+    Only blobs that the team can read. As with `find_blobs`, ask inside the transaction that links them.
     """
     wanted = list(marks)
     found: dict[bytes, tuple[int, int]] = {}
@@ -121,10 +141,12 @@ def find_remembered(*, connection_id: int, marks: Iterable[bytes], team: Team) -
                 f"SELECT r.fingerprint, b.id, b.size FROM {RememberedObject._meta.db_table} r "  # noqa: S608 - our own names
                 f"JOIN {Blob._meta.db_table} b ON b.id = r.blob_id "
                 f"JOIN {TeamBlob._meta.db_table} t ON t.blob_id = b.id AND t.team_id = %s "
-                f"WHERE r.connection_id = %s AND r.fingerprint IN ({', '.join(['%s'] * len(some))})",
+                f"WHERE r.connection_id = %s AND r.fingerprint IN ({', '.join(['%s'] * len(some))}) "
+                f"AND {_WHOLE} {hold_clause('b')}",
                 [team.pk, connection_id, *some],
             )
             found |= {bytes(mark): (pk, size) for mark, pk, size in cursor.fetchall()}
+    unmark(UnreferencedBlob, [pk for pk, _ in found.values()])
     return found
 
 
@@ -197,9 +219,27 @@ def _register(slices: list[Slice], team: Team, make_pack: Callable[[], int]) -> 
             ("sha256", "size", "pack_id", "offset", "created_at"),
             [(p.sha256, p.size, pack_id, p.offset, now) for p in new.values()],
         )
+        _heal(new, pack_id)
         known |= find_blobs(new)
+    if not known.keys() >= {p.sha256 for p in slices}:
+        raise VanishedBlobError
     grant_blobs(team=team, blob_ids=known.values())
     return known
+
+
+def _heal(brought: dict[bytes, Slice], pack_id: int) -> None:
+    """Let blobs whose bytes were lost rest in the pack that has just brought the same bytes."""
+    lost = list(Damage.objects.open().filter(blob__sha256__in=list(brought)).select_related("blob")[: len(brought)])
+    if not lost:
+        return
+    Door.objects.create(name="compaction")
+    for damage in lost:
+        if damage.blob is not None:
+            place = brought[bytes(damage.blob.sha256)].offset
+            Blob.objects.filter(pk=damage.blob.pk).update(pack=pack_id, offset=place)
+            logger.warning("the lost bytes of blob %s were brought again", damage.blob.hex)
+    Door.objects.filter(name="compaction").delete()
+    Damage.objects.filter(pk__in=[damage.pk for damage in lost]).update(healed_at=timezone.now())
 
 
 def reserve_pack(*, pack_id: uuid.UUID, size: int) -> None:
@@ -292,7 +332,44 @@ def read_blob(blob: Blob, *, offset: int = 0, length: int | None = None) -> Iter
     wanted = left if length is None else min(length, left)
     if wanted <= 0:
         return iter(())
-    return read_pack(key=blob.pack.key, offset=blob.offset + offset, length=wanted)
+    return read_slice(Place(blob.pack.key, blob.offset), blob_id=blob.pk, offset=offset, length=wanted)
+
+
+def read_slice(place: Place, *, blob_id: int, offset: int = 0, length: int) -> Iterator[bytes]:
+    """`length` bytes from `offset` of a blob that was at `place` a while ago, in blocks of at most 1 MiB.
+
+    A blob that compaction has moved meanwhile is read on from where it is now. Raises `MissingPack` for lost bytes,
+    and notes them, so that whoever has them is asked for them.
+    """
+    done = 0
+    while True:
+        try:
+            for block in pack_store().read(place.key, place.offset + offset + done, length - done):
+                done += len(block)
+                yield block
+        except MissingPack:
+            now = find_place(blob_id)
+            if now is None or now == place:
+                note_lost(blob_id, place)
+                raise
+            place = now
+        else:
+            return
+
+
+def find_place(blob_id: int) -> Place | None:
+    """Say where a blob rests now; None when it has been collected."""
+    found = Blob.objects.filter(pk=blob_id).values_list("pack__key", "offset").first()
+    return Place(*found) if found is not None else None
+
+
+def note_lost(blob_id: int, place: Place) -> None:
+    """Write down that the bytes of a blob are not where they should be, unless that is known."""
+    if Blob.objects.filter(pk=blob_id).exists():
+        detail = f"pack {place.key} at {place.offset}"
+        lost = Damage(blob_id=blob_id, cause=Damage.Cause.MISSING, detail=detail)
+        Damage.objects.bulk_create([lost], ignore_conflicts=True)
+        logger.error("stored bytes are missing", extra={"blob": blob_id, "pack": place.key})
 
 
 def local_path(blob: Blob) -> Path | None:

@@ -58,9 +58,9 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
             f"Plan 1 to {MOST_FILES} files at a time.", errors=[{"field": "files", "detail": f"{len(files)} files"}]
         )
     wanted = check_files(files)
-    known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
     with transaction.atomic():
         lock_open(version)
+        known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
         refuse_files_as_folders(version, wanted)
         there = [pk for (pk,) in find_staged(version, [f.path for f in wanted], ("id",))]
         rows = {row.path: row for row in StagedFile.objects.filter(pk__in=there).select_related("upload")}

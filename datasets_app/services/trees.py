@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from django.db import transaction
 from django.utils import timezone
 
-from datasets_app.models import Directory, File, Subdirectory
+from datasets_app.models import Directory, File, Subdirectory, UnreferencedDirectory
 from datasets_app.models.bulk import insert_rows
+from datasets_app.models.holding import hold_rows, unmark
 from datasets_app.store.overlay import Child
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ T = TypeVar("T")
 
 BATCH_ROWS = 20_000
 LOOKUP = 500
+
+
+class VanishedDirectoryError(Exception):
+    """A directory that was shared a moment ago has been collected: write the tree again."""
 
 
 class _Pending(NamedTuple):
@@ -38,6 +43,7 @@ def write_tree(nodes: Iterable[Node], *, progress: Callable[[int], None]) -> int
 
     Each transaction holds whole directories, children before parents: a crash leaves unreferenced but complete
     rows, which the next attempt shares. `progress` is called after each batch with the number of rows looked at.
+    Raises VanishedDirectoryError. Nothing holds the root until a version does: ask `hold_tree` in that transaction.
     """
     batch: dict[bytes, _Pending] = {}
     rows = 0
@@ -61,7 +67,20 @@ def write_tree(nodes: Iterable[Node], *, progress: Callable[[int], None]) -> int
             _write(batch, progress)
             batch, rows = {}, 0
     _write(batch, progress)
-    return Directory.objects.values_list("pk", flat=True).get(digest=root)
+    root_id = Directory.objects.filter(digest=root).values_list("pk", flat=True).first()
+    if root_id is None:
+        raise VanishedDirectoryError
+    return root_id
+
+
+def hold_tree(root_id: int) -> None:
+    """Keep a tree from being collected to the end of the transaction; VanishedDirectoryError when it is gone.
+
+    A root that is still there has been there, with all that is below it, since it was written.
+    """
+    if not hold_rows(Directory, [root_id]):
+        raise VanishedDirectoryError
+    unmark(UnreferencedDirectory, [root_id])
 
 
 def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: Iterable[tuple[str, int]] = ()) -> None:
@@ -83,7 +102,9 @@ def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: I
         ids = _ids_of(batch, closed=False)
         new = {digest: batch[digest] for digest in ids}
         wanted = {digest for pending in new.values() for _, digest in pending.subdirectories}
-        children = ids | _ids_of(wanted.difference(ids), closed=True)
+        children = ids | _share(wanted.union(batch).difference(ids))
+        if not wanted <= children.keys():
+            raise VanishedDirectoryError
         files = ((ids[d], name, blob) for d, pending in new.items() for name, blob in pending.files)
         large = ((pk, name, blob) for pk in ids.values() for name, blob in big)
         insert_rows(File, ("directory_id", "name", "blob_id"), chain(files, large))
@@ -96,6 +117,14 @@ def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: I
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + LOOKUP] for start in range(0, len(items), LOOKUP))
+
+
+def _share(digests: Iterable[bytes]) -> dict[bytes, int]:
+    """Ids of directories that are there already; they are not collected before the transaction ends."""
+    found = _ids_of(digests, closed=True)
+    held = hold_rows(Directory, found.values())
+    unmark(UnreferencedDirectory, held)
+    return {digest: pk for digest, pk in found.items() if pk in held}
 
 
 def _ids_of(digests: Iterable[bytes], *, closed: bool) -> dict[bytes, int]:

@@ -83,6 +83,9 @@ def create_version(actor: User, *, dataset: Dataset, base: int | None = None, me
         if start is None:
             raise NotFound(f"There is no available version {dataset.name}@{base} to start from.")
     with transaction.atomic():
+        # The purge locks the rows of what it takes: so it can't take this one now.
+        if start is not None and not Version.objects.available().filter(pk=start.pk).select_for_update(of=("self",)):
+            raise NotFound(f"The version {start.label} was deleted just now.")
         version = Version.objects.create(
             dataset=dataset,
             number=dataset.allocate_number(),
@@ -151,6 +154,10 @@ def run_seal(version_id: int) -> None:
         _refuse(version, lease, error)
     except AppError as error:
         pending.release(lease, status=Version.Status.ERROR, error=error.detail)
+    except trees.VanishedDirectoryError:
+        # Shared with a tree that was collected just then: what it needs is written now.
+        pending.release(lease)
+        enqueue(SEAL_TASK, version_id=version_id)
     except Exception as error:
         logger.exception("sealing %s failed", version.label)
         if version.attempts < MOST_ATTEMPTS:
@@ -179,10 +186,11 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
         entries = overlay.entries(version.base.root_id)
     builder = TreeBuilder(settings.STAGING_DIR)
     root_id = trees.write_tree(builder.build(entries), progress=beat)
-    version.root = Directory.objects.get(pk=root_id)
+    version.root = Directory.objects.filter(pk=root_id).first()
     key = manifests.store_manifest(version, progress=beat)
     warnings = _case_warnings(builder.clashes)
     with transaction.atomic():
+        trees.hold_tree(root_id)
         now = timezone.now()
         done = Version.objects.filter(pk=version.pk, status=Version.Status.PENDING).release(
             lease,
