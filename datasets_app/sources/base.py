@@ -125,10 +125,14 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How sources reach the network: `proxy` is an http:// URL; `ca_bundle` certificates to trust beside the usual."""
+    """How sources reach the network: `proxy` is an http:// URL; `ca_bundle` certificates to trust beside the usual.
+
+    `allows_machine_role`: whether a connection may act as the machine that this runs on.
+    """
 
     proxy: str | None = None
     ca_bundle: Path | None = None
+    allows_machine_role: bool = False
 
 
 @dataclass(frozen=True, slots=True)
