@@ -229,6 +229,22 @@ EGRESS_PROXY = env.text(
 # Whether a connection to S3 may act as this machine (instance profile, web identity, environment).
 ALLOW_MACHINE_ROLE = env.switch("ALLOW_MACHINE_ROLE", default=False)
 
+# --- Trash and garbage collection. What is unused is removed a grace period after it was last used.
+TRASH_DAYS = env.decimal("TRASH_DAYS", 14, least=0, most=36_500)
+GRACE_HOURS = env.decimal("GRACE_HOURS", 24, least=0, most=24 * 365)
+COLLECT_HOURS = env.decimal("COLLECT_HOURS", 1, least=0, most=24 * 365)
+# An unsealed version that nobody touches for so long is abandoned; 0: never.
+UNSEALED_DAYS = env.decimal("UNSEALED_DAYS", 30, least=0, most=36_500)
+# Packs of which less is still needed are rewritten, up to so many bytes in one collection; 0: never.
+COMPACT_BELOW_PERCENT = env.number("COMPACT_BELOW_PERCENT", 50, least=0, most=100)
+COMPACT_BYTES = env.size("COMPACT_BYTES", 8 * 2**30, least=0)
+# The journal of what was removed, and the reports of old runs.
+JOURNAL_DAYS = env.decimal("JOURNAL_DAYS", 180, least=1, most=36_500)
+
+# --- Verification of what is stored: how often all of it (0: on demand only), and bytes a second.
+VERIFY_DAYS = env.decimal("VERIFY_DAYS", 30, least=0, most=36_500)
+VERIFY_BYTES_PER_SECOND = env.size("VERIFY_BYTES_PER_SECOND", 20 * MIB, least=1024)
+
 # --- Worker
 WORKER_CONCURRENCY = env.number("WORKER_CONCURRENCY", 6, least=2, most=256)
 # A job keeps its worker process for as long as it runs; one must stay free for seals and the reaper.
