@@ -6,14 +6,21 @@ staged files: bulk_create 70 microseconds a row, this 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connection, models
 
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
+
 Row = Sequence[Any]
+
+# By how many rows the number of values in a statement grows; SQLite takes 32,766 values.
+GROUP_ROWS = 16
 
 
 def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -28,7 +35,7 @@ def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Iterabl
                 for row in rows:
                     copy.write_row(row)
         else:
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({_marks(columns)})", rows)  # type: ignore[arg-type]  # noqa: S608 - any iterable will do; our own names
+            _insert_grouped(cursor, f"INSERT INTO {table} ({names}) VALUES {{}}", columns, rows)  # noqa: S608 - our own names
 
 
 def insert_new_rows(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -41,8 +48,8 @@ def insert_new_rows(model: type[models.Model], columns: Sequence[str], rows: Seq
             values = f"SELECT * FROM {_unnested(model, columns)}"  # noqa: S608
             cursor.execute(f"INSERT INTO {table} ({names}) {values} ON CONFLICT DO NOTHING", _by_column(rows))
         else:
-            statement = f"INSERT INTO {table} ({names}) VALUES ({_marks(columns)}) ON CONFLICT DO NOTHING"  # noqa: S608
-            cursor.executemany(statement, rows)
+            statement = f"INSERT INTO {table} ({names}) VALUES {{}} ON CONFLICT DO NOTHING"  # noqa: S608
+            _insert_grouped(cursor, statement, columns, rows)
 
 
 def update_rows(
@@ -89,8 +96,19 @@ def _names(columns: Sequence[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 
-def _marks(columns: Sequence[str]) -> str:
-    return ", ".join(["%s"] * len(columns))
+def _insert_grouped(cursor: CursorWrapper, statement: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert some rows with each step of the statement, which takes two thirds of the time of one with each."""
+    one = f"({', '.join(['%s'] * len(columns))})"
+    rest: list[Row] = []
+
+    def groups() -> Iterator[list[Any]]:
+        waiting = iter(rows)
+        while len(group := list(islice(waiting, GROUP_ROWS))) == GROUP_ROWS:
+            yield list(chain.from_iterable(group))
+        rest.extend(group)
+
+    cursor.executemany(statement.format(", ".join([one] * GROUP_ROWS)), groups())  # type: ignore[arg-type]  # any iterable will do
+    cursor.executemany(statement.format(one), rest)
 
 
 def _unnested(model: type[models.Model], columns: Sequence[str]) -> str:
