@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from datasets_app.sources.s3_profiles import AmazonS3, CloudflareR2, MinIO
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from datasets_app.sources.base import Provider
 
-PROVIDERS: Final[Mapping[str, Provider]] = {}
+_ALL: Final[tuple[Provider, ...]] = (
+    AmazonS3(),
+    MinIO(),
+    CloudflareR2(),
+)
+PROVIDERS: Final[Mapping[str, Provider]] = {provider.name: provider for provider in _ALL}
