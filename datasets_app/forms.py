@@ -325,7 +325,8 @@ class ConnectionForm(forms.Form):
 def _input_of(field: Field, *, is_stored: bool) -> forms.Field:
     common: dict[str, Any] = {
         "label": field.label,
-        "required": field.required and not is_stored,
+        # One that is only asked for sometimes is judged by the service.
+        "required": field.required and not is_stored and not field.when,
         "help_text": field.help,
         "initial": field.default,
     }

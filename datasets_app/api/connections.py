@@ -36,12 +36,6 @@ class ConnectionEdit(Body):
     forget: list[str] = []
 
 
-class CheckPath(Body):
-    """What to check: a source path too, or only the connection."""
-
-    path: str = ""
-
-
 class StepAnswer(Answer):
     """One step of a check: `ok` is null where it was not done, because an earlier one failed."""
 
@@ -89,12 +83,16 @@ class ConnectionAnswer(Answer):
 
 
 class FieldAnswer(Answer):
-    """A field of a provider. `kind`: text, secret, switch ("on" or ""), choice (one of `choices`), long."""
+    """A field of a provider. `kind`: text, secret, switch ("on" or ""), choice (one of `choices`), long.
+
+    `when`, as "field=value": it counts only where that field has that value.
+    """
 
     name: str
     label: str
     kind: str
     required: bool
+    when: str
     help: str
     choices: list[str]
     default: str
@@ -198,10 +196,10 @@ def delete(request: ApiRequest, team: Path[str], name: Path[str]) -> Any:  # noq
 
 
 @router.post("/{name}/check", response=CheckAnswer, operation_id="check_connection", summary="Check a connection")
-def check(request: ApiRequest, team: Path[str], name: Path[str], payload: CheckPath = CheckPath()) -> Any:  # noqa: ANN401, B008 - an empty body
-    """Prove step by step that the store can be used, and say what is wrong. Needs the role writer."""
+def check(request: ApiRequest, team: Path[str], name: Path[str], path: str = "") -> Any:  # noqa: ANN401
+    """Prove step by step that the store can be used, `path` too, and say what is wrong. Needs the role writer."""
     row = connections.get_connection(request.auth, team=team, name=name)
-    connections.check_connection(request.auth, connection=row, path=payload.path)
+    connections.check_connection(request.auth, connection=row, path=path)
     return _check_of(row)
 
 

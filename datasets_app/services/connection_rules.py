@@ -31,6 +31,12 @@ def in_words(field: Field, values: Mapping[str, str]) -> str:
     return dict(field.choices).get(value, value)
 
 
+def is_asked(field: Field, values: Mapping[str, str]) -> bool:
+    """Whether the other values make a question of this one."""
+    other, _, value = field.when.partition("=")
+    return not other or values.get(other, "") == value
+
+
 def clean_values(provider: Provider, values: Mapping[str, str]) -> Settings:
     """Judge each field by its kind, then let the provider judge them together."""
     fields = {field.name: field for field in provider.fields}
@@ -38,9 +44,10 @@ def clean_values(provider: Provider, values: Mapping[str, str]) -> Settings:
         {"field": name, "detail": f"{provider.label} has no field {name}."} for name in values if name not in fields
     ]
     found: dict[str, str] = {}
+    given = {field.name: _spell(field, values.get(field.name, field.default)) for field in fields.values()}
     for field in fields.values():
         try:
-            found[field.name] = _clean_value(field, values.get(field.name, field.default))
+            found[field.name] = _clean_value(field, given[field.name]) if is_asked(field, given) else ""
         except Invalid as error:
             errors += error.errors
     if errors:
@@ -53,11 +60,16 @@ def clean_values(provider: Provider, values: Mapping[str, str]) -> Settings:
     )
 
 
+def _spell(field: Field, value: str) -> str:
+    """Write a switch in the one way that is kept."""
+    if field.kind != SWITCH:
+        return value
+    return ON if value in {ON, "true", "True", "1"} else ""
+
+
 def _clean_value(field: Field, value: str) -> str:
     most = LONG_LENGTH if field.kind in {LONG, SECRET} else TEXT_LENGTH
     value = check_text(value, field=field.name, most=most, required=field.required)
-    if field.kind == SWITCH:
-        return ON if value in {ON, "true", "True", "1"} else ""
     if value and field.choices and value not in dict(field.choices):
         raise invalid_field(field.name, f"{field.label} is one of {', '.join(name for name, _ in field.choices)}.")
     return value

@@ -61,6 +61,7 @@ class Field(NamedTuple):
     """An input of a provider's form. `kind`: text, secret, switch, choice, or long (several lines).
 
     `is_place`: it says which server is spoken to, so that secrets which were entered for another are not sent there.
+    `when`, as "field=value": it is only asked for, and then perhaps required, where that field has that value.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Field(NamedTuple):
     placeholder: str = ""
     default: str = ""
     is_place: bool = False
+    when: str = ""
 
 
 class CheckStep(NamedTuple):

@@ -18,7 +18,9 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from datasets_app.models import Invitation, Job, Role, Team, Upload, User
+from datasets_app.models import Connection, Invitation, Job, Role, Team, Upload, User
+from datasets_app.services.credentials import encrypt_secrets
+from tests.connections.shelf import SHELF, VALUES, install_shelf
 from tests.factories import (
     api_client,
     make_available_version,
@@ -58,7 +60,7 @@ OPEN = {
 READERS_MAY = {"teams/<str:team>/switch/", "teams/<str:team>/leave/"}
 NAME = "images"
 FOLDER, FILE = "docs", "docs/readme.txt"
-# Bodies that are right, so that the answer is not about them; by the last word of the address.
+# Bodies that are right, so that the answer is not about them; by the last two words of the address, or the last.
 BODIES: dict[str, object] = {
     "datasets": {"name": "another"},
     NAME: {"description": "x"},
@@ -66,6 +68,8 @@ BODIES: dict[str, object] = {
     "plan": {"files": [{"path": "a", "size": 1}]},
     "remove": {"paths": ["a"]},
     "bundles": {"paths": ["a"]},
+    "connections": {"name": "another", "provider": SHELF.name, "values": VALUES},
+    f"connections/{NAME}": {"values": {"user": "x"}},
     "jobs": {"name": "another", "kind": "training", "command": ["true"], "datasets": []},
 }
 # Fits every form of the pages.
@@ -102,10 +106,22 @@ ROUTES = sorted(
 )
 
 
+def make_connection(team: Team) -> None:
+    secrets = encrypt_secrets({"secret": VALUES["secret"]})
+    Connection.objects.create(team=team, name=NAME, provider=SHELF.name, settings=VALUES, credentials=secrets)
+
+
+@pytest.fixture(autouse=True)
+def _shelf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let connections lead to a store that needs no network."""
+    install_shelf(monkeypatch)
+
+
 @pytest.fixture
 def team() -> Team:
     """Make a team with one of everything."""
     team = make_team("vision")
+    make_connection(team)
     dataset = make_dataset(team, NAME)
     make_available_version(dataset, {FILE: b"secret"})
     version = make_version(dataset)
@@ -122,6 +138,7 @@ def stranger() -> User:
     other = make_team("other")
     make_available_version(make_dataset(other, NAME), {FILE: b"mine"})
     Job.objects.create(team=other, name=NAME, kind="training", command=["true"])
+    make_connection(other)
     return make_member(other, Role.ADMIN)
 
 
@@ -146,7 +163,8 @@ def ask(client: Client, method: str, url: str) -> int:
             method, url, b"x", content_type="application/offset+octet-stream", headers=TUS
         ).status_code
     if url.startswith("/api/"):
-        body = orjson.dumps(BODIES.get(url.rpartition("/")[2], {}))
+        words = url.split("/")
+        body = orjson.dumps(BODIES.get("/".join(words[-2:]), BODIES.get(words[-1], {})))
         return client.generic(method, url, body, content_type="application/json").status_code
     return client.generic(method, url, urlencode(FORM), content_type="application/x-www-form-urlencoded").status_code
 

@@ -1,0 +1,1 @@
+"""Connections: the service, its secrets, the pages and the API."""
