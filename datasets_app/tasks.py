@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 
 from datasets_app.errors import AppError
-from datasets_app.services import finishing, mounts, running, uploads, versions
+from datasets_app.services import finishing, mounts, preview_cache, running, uploads, versions
 
 logger = logging.getLogger(__name__)
 
@@ -53,3 +53,9 @@ def reap_jobs() -> None:
 def trim_mounts() -> None:
     """Remove folders of versions that no job needs, down to what may be kept."""
     mounts.trim_mounts()
+
+
+@shared_task(name="datasets_app.trim_previews")
+def trim_previews() -> None:
+    """Remove previews that nobody looked at for longest, down to what may be kept."""
+    preview_cache.trim()

@@ -50,6 +50,7 @@ dataset_pages = [
     path(f"{VERSION}tree/", tree.version_tree, name="version_tree"),
     path(f"{VERSION}tree/<path:path>", tree.version_tree, name="version_tree"),
     path(f"{VERSION}files/<path:path>", tree.file_detail, name="file_detail"),
+    path(f"{VERSION}products/<path:path>", tree.file_product, name="file_product"),
 ]
 
 connection_pages = [

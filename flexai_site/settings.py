@@ -24,6 +24,7 @@ DATA_DIR = make_folder(env.path("DATA_DIR", BASE_DIR / "data"), "DATA_DIR")
 STAGING_DIR = DATA_DIR / "staging"
 JOBS_DIR = DATA_DIR / "jobs"
 MOUNTS_DIR = DATA_DIR / "mounts"
+PREVIEWS_DIR = DATA_DIR / "previews"
 SLOTS_DIR = DATA_DIR / "slots"
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 # SQLite spills large sorts into a folder; without this it would be one outside of DATA_DIR.
@@ -211,9 +212,17 @@ UPLOAD_REQUEST_BYTES = env.size("UPLOAD_REQUEST_BYTES", 16 * MIB, least=64 * 102
 UPLOAD_EXPIRY_HOURS = env.number("UPLOAD_EXPIRY_HOURS", 168, least=1)
 PACK_BYTES = env.size("PACK_BYTES", 16 * MIB, least=MIB)
 LARGE_FILE_BYTES = env.size("LARGE_FILE_BYTES", 8 * MIB, least=1)
+# Days; deleted datasets and versions can be restored for so long.
+TRASH_DAYS = env.number("TRASH_DAYS", 14)
 # What the versions laid out for jobs may keep on disk once no job uses them.
 MOUNTS_CACHE_BYTES = env.size("MOUNTS_CACHE_BYTES", 64 * 2**30, least=0)
 DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
+
+# --- Previews: each runs in a process of its own, with these limits
+PREVIEW_PROCESSES = env.number("PREVIEW_PROCESSES", 4, least=1, most=256)
+PREVIEW_SECONDS = env.number("PREVIEW_SECONDS", 20, least=1, most=600)
+PREVIEW_MEMORY_BYTES = env.size("PREVIEW_MEMORY_BYTES", 512 * MIB, least=128 * MIB)
+PREVIEWS_CACHE_BYTES = env.size("PREVIEWS_CACHE_BYTES", 4 * 2**30, least=0)
 
 # --- Remote stores
 # Fernet keys: the first encrypts the credentials of connections, all of them decrypt.
@@ -305,6 +314,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reap": {"task": "datasets_app.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
     "reap_jobs": {"task": "datasets_app.reap_jobs", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
+    "trim_previews": {"task": "datasets_app.trim_previews", "schedule": 3600, "options": {"expires": 3600}},
     "trim_mounts": {"task": "datasets_app.trim_mounts", "schedule": 600, "options": {"expires": 600}},
 }
 

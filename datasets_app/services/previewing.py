@@ -1,19 +1,154 @@
-"""Show what is in a file without the reader's machine having to trust it."""
+"""Show what is in a file without the reader's machine, or this server, having to trust it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from datasets_app.errors import NotFound, Unavailable
+from datasets_app.previews.base import MIB, Ask, Budget, Preview, PreviewError, Product
 from datasets_app.previews.plain import PlainPreview, preview_plainly
+from datasets_app.previews.process import Sandbox, run_preview
+from datasets_app.previews.registry import recognise
+from datasets_app.services import preview_cache
 from datasets_app.services.content import read_blob
 
 if TYPE_CHECKING:
-    from datasets_app.models import File
+    from collections.abc import Mapping
+
+    from datasets_app.models import Blob, File
+    from datasets_app.previews.base import Kind
 
 # Enough to know a file by; a page must stay light.
-HEAD_BYTES = 64 * 1024
+HEAD_BYTES: Final = 64 * 1024
+# How long a page waits for its turn while other previews run.
+TURN_SECONDS: Final = 10
+MOST_OPTION: Final = 10_000
 
 
-def preview_file(file: File) -> PlainPreview:
-    """Make the plain preview of a file that the caller may read, from its first 64 KiB."""
-    return preview_plainly(b"".join(read_blob(file.blob, length=HEAD_BYTES)))
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A file as its page shows it: `page` by its `kind`, or the plain preview and, where one failed, the `problem`."""
+
+    plain: PlainPreview
+    kind: str = ""
+    label: str = ""
+    page: Preview | None = None
+    problem: str = ""
+    facts: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def media_type(self) -> str:
+        """What the file is."""
+        return self.page.media_type if self.page is not None else self.plain.media_type
+
+
+class BlobReader:
+    """A blob for previews: blocks of 1 MiB, the last few of which are kept for libraries that jump about."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._blob = blob
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self.size = blob.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give at most `length` bytes from `offset`."""
+        length = max(0, min(length, self.size - offset))
+        if length >= MIB:
+            return b"".join(read_blob(self._blob, offset=offset, length=length))
+        parts = []
+        while length > 0:
+            start = offset // MIB * MIB
+            part = self._block(start)[offset - start : offset - start + length]
+            if not part:
+                break
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+        return b"".join(parts)
+
+    def _block(self, start: int) -> bytes:
+        if start not in self._blocks:
+            self._blocks[start] = b"".join(read_blob(self._blob, offset=start, length=MIB))
+            while len(self._blocks) > 4:  # noqa: PLR2004
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(start)
+        return self._blocks[start]
+
+
+def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Shown:
+    """Make the page of a file that the caller may read; whatever is wrong with it, its first bytes are shown."""
+    head = b"".join(read_blob(file.blob, length=HEAD_BYTES))
+    plain = preview_plainly(head)
+    kind = recognise(head, file.name)
+    if kind is None:
+        return Shown(plain)
+    ask = Ask(file.name.lower(), options=_clean(options))
+    answer = _answer(file.blob, kind, ask)
+    if isinstance(answer, Preview):
+        return Shown(plain, kind=kind.name, label=kind.label, page=answer, facts=answer.facts)
+    return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
+
+
+def make_product(file: File, *, part: str, options: Mapping[str, str] | None = None) -> Product:
+    """Make a picture, a thumbnail or another part of a file that the caller may read."""
+    head = b"".join(read_blob(file.blob, length=HEAD_BYTES))
+    kind = recognise(head, file.name)
+    if kind is None or part not in kind.parts:
+        raise NotFound(f"There is no {part} of {file.name}.")
+    answer = _answer(file.blob, kind, Ask(file.name.lower(), part=part, options=_clean(options)))
+    if isinstance(answer, Product):
+        return answer
+    raise Unavailable(str(answer))
+
+
+def _answer(blob: Blob, kind: Kind, ask: Ask) -> Preview | Product | str:
+    """Look into the cache, then into the file; a failure is a sentence."""
+    known = preview_cache.find(blob.hex, kind.name, ask)
+    if known is not None:
+        return known
+    turns = _turns()
+    if not turns.acquire(timeout=TURN_SECONDS):
+        return "Many previews are being made just now. Load the page again in a moment."
+    answer: Preview | Product | str
+    try:
+        answer = run_preview(kind.name, BlobReader(blob), ask, budget=_budget(), sandbox=_sandbox())
+    except PreviewError as error:
+        answer = str(error)
+    finally:
+        turns.release()
+    preview_cache.keep(blob.hex, kind.name, ask, answer)
+    return answer
+
+
+def _clean(options: Mapping[str, str] | None) -> dict[str, str]:
+    return {name: value[:MOST_OPTION] for name, value in (options or {}).items() if value}
+
+
+@lru_cache(maxsize=1)
+def _turns() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(settings.PREVIEW_PROCESSES)
+
+
+@lru_cache(maxsize=1)
+def _budget() -> Budget:
+    return Budget(seconds=settings.PREVIEW_SECONDS, memory_bytes=settings.PREVIEW_MEMORY_BYTES)
+
+
+@lru_cache(maxsize=1)
+def _sandbox() -> Sandbox:
+    return Sandbox(hidden=(settings.DATA_DIR,))
+
+
+def _forget(*, setting: str, **_kwargs: object) -> None:
+    if setting.startswith("PREVIEW") or setting == "DATA_DIR":
+        for cached in (_turns, _budget, _sandbox):
+            cached.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from datasets_app.errors import NotFound
 from datasets_app.models import Directory
 from datasets_app.services.browsing import find_node, list_directory
-from datasets_app.services.previewing import HEAD_BYTES, preview_file
+from datasets_app.services.previewing import HEAD_BYTES, make_product, preview_file
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
-
     from datasets_app.models import Version
 
 PAGE_ROWS = 100
@@ -77,17 +77,37 @@ def version_tree(request: SignedInRequest, team: str, name: str, number: int, pa
 @require_safe
 @signed_in
 def file_detail(request: SignedInRequest, team: str, name: str, number: int, path: str) -> HttpResponse:
-    """Show a file: its facts, and a plain preview of its first bytes. The bytes themselves come from the API."""
+    """Show a file: its facts and its preview, of which htmx gets another part alone. The bytes come from the API."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     node = find_node(request.user, version=version, path=path)
     if isinstance(node, Directory):
         return redirect("version_tree", team=team, name=name, number=number, path=path.strip("/"))
-    preview = preview_file(node)
+    shown = preview_file(node, options=request.GET.dict())
     context = tree_frame(version, path, is_directory=False) | {
         "file": node,
-        "preview": preview,
-        "has_long_lines": any(len(line) > LONG_LINE for line in preview.text.splitlines()),
+        "shown": shown,
+        "preview": shown.plain,
+        "preview_template": f"previews/{shown.kind}.html",
+        "product_url": reverse("file_product", args=(team, name, version.number, path.strip("/"))),
+        "has_long_lines": any(len(line) > LONG_LINE for line in shown.plain.text.splitlines()),
         "head_bytes": HEAD_BYTES,
         "is_cut": node.blob.size > HEAD_BYTES,
     }
-    return render(request, "tree/file_detail.html", context)
+    return render(request, "tree/file_detail.html#preview" if is_part(request) else "tree/file_detail.html", context)
+
+
+@require_safe
+@signed_in
+def file_product(request: SignedInRequest, team: str, name: str, number: int, path: str) -> HttpResponse:
+    """Send what was made of a file, such as a thumbnail (`part`): never a page, and always the same for these bytes."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    node = find_node(request.user, version=version, path=path)
+    if isinstance(node, Directory):
+        raise NotFound(f"{path} is a folder.")
+    options = request.GET.dict()
+    product = make_product(node, part=options.pop("part", ""), options=options)
+    response = HttpResponse(product.body, content_type=product.media_type)
+    response.headers["Cache-Control"] = "private, max-age=86400, immutable"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    return response

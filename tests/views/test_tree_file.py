@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 
 import pytest
 from django.test import Client
+from PIL import Image
 
 from datasets_app.models import Role, Version
 from tests.factories import make_available_version, make_dataset, make_member, make_team, make_user, page_client
@@ -13,13 +15,23 @@ from tests.factories import make_available_version, make_dataset, make_member, m
 pytestmark = pytest.mark.django_db
 
 URL = "/teams/vision/datasets/images/versions/1/files/"
+
+
+def _png() -> bytes:
+    sink = io.BytesIO()
+    Image.new("RGB", (600, 300), "teal").save(sink, "PNG")
+    return sink.getvalue()
+
+
 FILES = {
     "notes.txt": b"line one\n<script>alert(1)</script>\n",
     "long.csv": b"a,b\n" * 50_000,
+    "long.txt": b"some words\n" * 50_000,
+    "damaged.parquet": b"PAR1" + b"words " * 20_000,
     "umlaut.txt": "Die Größe der Straße".encode("cp1252"),
     "empty": b"",
     "model.bin": bytes(range(256)),
-    "pictures/cat.png": b"\x89PNG\r\n\x1a\n" + bytes(50),
+    "pictures/cat.png": _png(),
     "evil.svg": b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
 }
 
@@ -36,7 +48,8 @@ def client(version: Version) -> Client:
 
 def test_it_works(client: Client) -> None:
     page = client.get(f"{URL}notes.txt").content.decode()
-    assert "line one\n&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert ">line one\n" in page.replace("</a>", ">")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script>alert" not in page
     assert f"sha256:{hashlib.sha256(FILES['notes.txt']).hexdigest()}" in page
     assert "/api/v1/teams/vision/datasets/images/versions/1/files/notes.txt" in page
@@ -48,10 +61,29 @@ def test_stranger(version: Version) -> None:
     assert page_client(make_user()).get(f"{URL}notes.txt").status_code == 404
 
 
-def test_long_text_is_cut_and_says_so(client: Client) -> None:
-    response = client.get(f"{URL}long.csv")
-    assert "truncated: the first 65.5 kB of 200 kB" in response.content.decode()
-    assert len(response.content) < 100_000
+def test_long_text_comes_in_parts(client: Client) -> None:
+    response = client.get(f"{URL}long.txt")
+    assert "?at=11000&amp;line=1001" in response.content.decode()
+    assert len(response.content) < 200_000
+    part = client.get(
+        f"{URL}long.txt?go=40000", headers={"HX-Request": "true", "HX-Target": "preview"}
+    ).content.decode()
+    assert 'id="L40000"' in part
+    assert "<html" not in part
+
+
+def test_a_table_has_pages_sorting_and_sql(client: Client) -> None:
+    page = client.get(f"{URL}long.csv").content.decode()
+    assert "page=2" in page
+    assert "sort=a" in page
+    asked = client.get(f"{URL}long.csv?view=sql&sql=SELECT+count(*)+AS+n+FROM+data").content.decode()
+    assert ">49999<" in asked
+
+
+def test_what_is_damaged_falls_back_to_its_first_bytes(client: Client) -> None:
+    page = client.get(f"{URL}damaged.parquet").content.decode()
+    assert "Below is what it begins with." in page
+    assert "truncated: the first 65.5 kB of 120 kB" in page
 
 
 def test_old_western_text_is_read(client: Client) -> None:
@@ -68,14 +100,24 @@ def test_binary_falls_back_to_hex(client: Client) -> None:
     assert "00 01 02 03 04 05 06 07  08" in client.get(f"{URL}model.bin").content.decode()
 
 
-def test_pictures_come_from_the_api(client: Client) -> None:
+def test_pictures_are_drawn_by_the_server(client: Client) -> None:
     page = client.get(f"{URL}pictures/cat.png").content.decode()
-    assert '<img src="/api/v1/teams/vision/datasets/images/versions/1/files/pictures/cat.png"' in page
+    address = "/teams/vision/datasets/images/versions/1/products/pictures/cat.png"
+    assert f'<img src="{address}?part=picture"' in page
+    thumbnail = client.get(f"{address}?part=thumbnail")
+    assert Image.open(io.BytesIO(thumbnail.content)).size == (256, 128)
+    assert thumbnail.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert client.get(f"{address}?part=nothing").status_code == 404
+
+
+def test_a_stranger_gets_no_thumbnail(version: Version) -> None:
+    address = "/teams/vision/datasets/images/versions/1/products/pictures/cat.png?part=thumbnail"
+    assert page_client(make_user()).get(address).status_code == 404
 
 
 def test_svg_is_shown_as_text_only(client: Client) -> None:
     page = client.get(f"{URL}evil.svg").content.decode()
-    assert "&lt;svg xmlns=" in page
+    assert ">&lt;svg<" in page
     assert "<img" not in page
 
 

@@ -1,0 +1,158 @@
+"""What every kind of preview is made of. Plain Python; heavy libraries are imported inside the functions that use them.
+
+A kind sees a file through `Reader.read` alone, in a worker process (`previews.process`) with limits on memory and time.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Protocol
+
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one preview may cost: seconds of wall time, bytes of memory and of what it gives back."""
+
+    seconds: float = 20
+    memory_bytes: int = 512 * MIB
+    # What the worker may read of the file; a table's statistics read all that this allows, a first page a small part.
+    read_bytes: int = 2048 * MIB
+    answer_bytes: int = 16 * MIB
+
+
+# For people, in one place: rows and columns of a page, characters of a cell, pixels of a picture, lines of a text.
+PAGE_ROWS: Final = 100
+MOST_COLUMNS: Final = 200
+CELL_CHARACTERS: Final = 300
+MOST_PIXELS: Final = 200_000_000
+PICTURE_SIDE: Final = 1600
+THUMBNAIL_SIDE: Final = 256
+MOST_LINES: Final = 1000
+MOST_ENTRIES: Final = 500
+
+
+class PreviewError(Exception):
+    """The file can't be shown as what it seems to be; the text says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is wanted of a file: a page (`part` empty) or a product such as "thumbnail", with the page's options."""
+
+    name: str
+    part: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def number(self, option: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
+        """Read a whole number among the options; nonsense is the default."""
+        try:
+            return min(max(int(self.options.get(option, "")), least), most)
+        except ValueError:
+            return default
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A page: `facts` are label and value, `data` is what templates/previews/<kind>.html shows, all of it JSON."""
+
+    media_type: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Bytes made from a file, such as a thumbnail; always of a type that browsers show safely."""
+
+    media_type: str
+    body: bytes
+
+
+class Reader(Protocol):
+    """A file's bytes; the only way to them. `size` in bytes."""
+
+    size: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give at most `length` bytes from `offset`; fewer at the end only."""
+        ...
+
+
+class Kind(Protocol):
+    """A kind of content: one file beside this one and one line in the registry; its page is previews/<name>.html."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    # Parts that `show` makes besides the page.
+    parts: ClassVar[tuple[str, ...]]
+
+    def recognises(self, head: bytes, name: str) -> bool:
+        """Tell by the first bytes, and by the lower-case name where bytes don't tell. No heavy import, no error."""
+        ...
+
+    def show(self, reader: Reader, ask: Ask) -> Preview | Product:
+        """Make the page or the part; PreviewError, or any exception of a library, when the file is not right."""
+        ...
+
+
+class ReaderFile(io.RawIOBase):
+    """A Reader as a binary file, for libraries; wrap it in `io.BufferedReader` for small reads."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self._reader = reader
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._reader.size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - whatever can be written into
+        """Read into a buffer, less than it holds only at the end."""
+        data = self._reader.read(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def as_file(reader: Reader, *, buffer: int = 256 * 1024) -> io.BufferedReader:
+    """Open a reader as a buffered file."""
+    return io.BufferedReader(ReaderFile(reader), buffer)
+
+
+def shown(value: object, most: int = CELL_CHARACTERS) -> str:
+    """Make a value readable, and short."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raw = bytes(value[: most // 2])
+        return f"{len(value)} bytes: {raw.hex(' ', 4)}{' …' if len(value) > len(raw) else ''}"
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def figure(number: int) -> str:
+    """Write a whole number with thin spaces between thousands."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def has_suffix(name: str, *suffixes: str) -> bool:
+    """Tell whether a lower-case name ends in one of the suffixes (with their dots)."""
+    return name.endswith(suffixes)

@@ -1,0 +1,71 @@
+"""Markdown, rendered. The HTML is made here and sanitised by whoever shows it, outside of the worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from datasets_app.previews.base import MIB, Ask, Preview, shown
+from datasets_app.previews.plain import decode_text
+
+if TYPE_CHECKING:
+    from datasets_app.previews.base import Reader
+
+MOST_BYTES: Final = MIB
+FENCE: Final = "---"
+
+
+class MarkdownKind:
+    """Text in a file that is named as Markdown."""
+
+    name: ClassVar[str] = "markdown"
+    label: ClassVar[str] = "Markdown"
+    parts: ClassVar[tuple[str, ...]] = ()
+
+    def recognises(self, head: bytes, name: str) -> bool:
+        """Ask the name, then whether it is text at all."""
+        return name.endswith((".md", ".markdown", ".mdown")) and decode_text(head) is not None
+
+    def show(self, reader: Reader, ask: Ask) -> Preview:  # noqa: ARG002
+        """Render it; front matter becomes facts."""
+        decoded = decode_text(reader.read(0, MOST_BYTES))
+        text = decoded[0] if decoded else ""
+        facts, body = split_front_matter(text)
+        notes = [f"Only the first {MOST_BYTES // MIB} MiB are shown."] if reader.size > MOST_BYTES else []
+        return Preview("text/markdown", facts=facts, data={"html": render_markdown(body)}, notes=notes)
+
+
+def render_markdown(text: str) -> str:
+    """Make HTML of CommonMark with tables and strikethrough; HTML inside the text is shown as text."""
+    from markdown_it import MarkdownIt
+
+    rules: dict[str, Any] = {"html": False, "linkify": False, "maxNesting": 50}
+    return str(MarkdownIt("commonmark", rules).enable(["table", "strikethrough"]).render(text))
+
+
+def split_front_matter(text: str) -> tuple[list[tuple[str, str]], str]:
+    """Take YAML front matter off, as label and value; what is no simple YAML stays out."""
+    lines = text.splitlines()
+    if not lines or lines[0].strip() != FENCE:
+        return [], text
+    end = next((number for number, line in enumerate(lines[1:], 1) if line.strip() == FENCE), None)
+    if end is None:
+        return [], text
+    return _facts("\n".join(lines[1:end])), "\n".join(lines[end + 1 :])
+
+
+def _facts(matter: str) -> list[tuple[str, str]]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(matter)
+    except yaml.YAMLError:
+        return []
+    if not isinstance(values, dict):
+        return []
+    return [(shown(key, 60), _value(value)) for key, value in list(values.items())[:30]]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return shown(", ".join(shown(one, 60) for one in value[:20]))
+    return shown(value)

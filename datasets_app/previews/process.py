@@ -1,0 +1,239 @@
+"""Run a preview in a process of its own that can read the file and nothing else, and be killed.
+
+The two sides speak in frames: one letter, the length (4 bytes, big-endian), the body. The worker asks for bytes
+(`R`: offset and length), the parent answers (`B`); at the end comes a page (`P`, JSON), a product (`X`: media type, a
+NUL, the bytes) or an error (`E`, text). Where bubblewrap is installed, the worker has no network, no other processes,
+a read-only disk without the server's data, and no capabilities.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader
+
+HEADER: Final = struct.Struct(">cI")
+RANGE: Final = struct.Struct(">QQ")
+MOST_FRAME: Final = 64 * 2**20
+# How often the worker's memory is looked at.
+WATCH_SECONDS: Final = 0.05
+ROOT: Final = Path(__file__).resolve().parents[2]
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class WorkerDiedError(PreviewError):
+    """The worker crashed, or was killed because it went beyond its budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where workers run: `hidden` folders they must not see; `scratch` for what they write (removed with them)."""
+
+    hidden: tuple[Path, ...] = ()
+
+
+def run_preview(  # noqa: PLR0913
+    kind: str,
+    reader: Reader,
+    ask: Ask,
+    *,
+    budget: Budget | None = None,
+    sandbox: Sandbox | None = None,
+    more: Sequence[Reader] = (),
+) -> Preview | Product:
+    """Make a preview in a worker and return it. `more` are further files, for kinds that look at several.
+
+    Raises PreviewError with a sentence for people, whatever the file does to the decoder.
+    """
+    limits = budget or Budget()
+    readers = [reader, *more]
+    with _worker(sandbox or Sandbox(), limits) as process:
+        request = {
+            "kind": kind,
+            "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
+            "sizes": [one.size for one in readers],
+            "budget": asdict(limits),
+        }
+        channel = _Channel(process, limits)
+        channel.send(b"Q", json.dumps(request).encode())
+        return _serve(channel, readers, limits)
+
+
+def _serve(channel: _Channel, readers: Sequence[Reader], limits: Budget) -> Preview | Product:
+    left = limits.read_bytes
+    while True:
+        letter, body = channel.receive()
+        if letter == b"R":
+            which, (offset, length) = body[0], RANGE.unpack(body[1:])
+            left -= length
+            if left < 0 or length > MOST_FRAME:
+                raise PreviewError("More of the file would have to be read than a preview may.")
+            channel.send(b"B", readers[which].read(offset, length))
+        elif letter == b"P":
+            return _page(body)
+        elif letter == b"X":
+            media_type, _, product = body.partition(b"\0")
+            return Product(media_type.decode(), product)
+        elif letter == b"E":
+            raise PreviewError(body.decode(errors="replace"))
+        else:
+            raise WorkerDiedError("The preview's process answered nonsense.")
+
+
+def _page(body: bytes) -> Preview:
+    page = json.loads(body)
+    return Preview(
+        media_type=page["media_type"],
+        facts=[(label, value) for label, value in page["facts"]],
+        data=page["data"],
+        notes=page["notes"],
+    )
+
+
+class _Channel:
+    """The pipes to a worker, with a deadline and an eye on its memory."""
+
+    def __init__(self, process: subprocess.Popen[bytes], limits: Budget) -> None:
+        self._process = process
+        self._limits = limits
+        self._end = time.monotonic() + limits.seconds
+        self._out, self._in = _pipes(process)
+
+    def send(self, letter: bytes, body: bytes) -> None:
+        """Write a frame; the worker may be too slow, or gone."""
+        frame = memoryview(HEADER.pack(letter, len(body)) + body)
+        while frame:
+            self._wait(self._out, write=True)
+            try:
+                frame = frame[os.write(self._out, frame) :]
+            except BrokenPipeError:
+                raise self._death() from None
+
+    def receive(self) -> tuple[bytes, bytes]:
+        """Read a frame."""
+        letter, length = HEADER.unpack(self._read(HEADER.size))
+        if length > MOST_FRAME or (letter in b"PX" and length > self._limits.answer_bytes):
+            raise PreviewError("What there is to show is larger than a preview may be.")
+        return letter, self._read(length)
+
+    def _read(self, length: int) -> bytes:
+        parts = bytearray()
+        while len(parts) < length:
+            self._wait(self._in)
+            part = os.read(self._in, length - len(parts))
+            if not part:
+                raise self._death()
+            parts += part
+        return bytes(parts)
+
+    def _wait(self, descriptor: int, *, write: bool = False) -> None:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT if write else select.POLLIN)
+        while True:
+            if poll.poll(WATCH_SECONDS * 1000):
+                return
+            if time.monotonic() > self._end:
+                raise WorkerDiedError(f"Looking into this file took longer than {self._limits.seconds:g} seconds.")
+            if _resident(self._process.pid) > self._limits.memory_bytes:
+                mib = self._limits.memory_bytes // 2**20
+                raise WorkerDiedError(f"Looking into this file needs more memory than {mib} MiB.")
+
+    def _death(self) -> WorkerDiedError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1)
+        code = self._process.returncode
+        # bubblewrap passes a signal on as a shell does.
+        if code is not None and (code < 0 or code > 128):  # noqa: PLR2004
+            name = signal.Signals(-code if code < 0 else code - 128).name
+            return WorkerDiedError(f"The decoder crashed on this file ({name}).")
+        return WorkerDiedError("The decoder gave up on this file.")
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+    if process.stdin is None or process.stdout is None:
+        raise WorkerDiedError("The preview's process has no pipes.")
+    os.set_blocking(process.stdin.fileno(), False)
+    return process.stdin.fileno(), process.stdout.fileno()
+
+
+@contextlib.contextmanager
+def _worker(sandbox: Sandbox, limits: Budget) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        _command(sandbox, limits),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        cwd=ROOT,
+        env=_environment(),
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # One thread each: many previews may run at once. The pools of Arrow's own would reserve memory ahead.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }
+
+
+def _command(sandbox: Sandbox, limits: Budget) -> list[str]:
+    worker = [sys.executable, "-s", "-m", "datasets_app.previews.worker"]
+    bubblewrap = shutil.which("bwrap")
+    if bubblewrap is None:
+        return worker
+    hidden: list[Any] = []
+    for folder in sandbox.hidden:
+        hidden += ["--tmpfs", str(folder)]
+    # Once more after what is hidden: the program may lie below it.
+    needed = [ROOT / "datasets_app", Path(sys.prefix)]
+    shown = [part for path in needed for part in ("--ro-bind", str(path), str(path)) if hidden]
+    return [
+        bubblewrap,
+        *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--cap-drop", "ALL"),
+        *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--size", str(limits.memory_bytes)),
+        *("--tmpfs", "/tmp"),  # noqa: S108 - a new one, inside the sandbox
+        *hidden,
+        *shown,
+        *("--chdir", str(ROOT), "--"),
+        *worker,
+    ]
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that a process and its descendants hold."""
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * PAGE_BYTES
+            waiting += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+    return total

@@ -1,0 +1,26 @@
+"""The kinds of content that previews know. A new one is a file beside this one and a line here.
+
+The order counts: the first that recognises a file shows it. Bytes come before names, and `text` is asked last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from datasets_app.previews.images import ImageKind
+from datasets_app.previews.markdown import MarkdownKind
+from datasets_app.previews.structured import JsonKind
+from datasets_app.previews.tables import TableKind
+from datasets_app.previews.text import TextKind
+
+if TYPE_CHECKING:
+    from datasets_app.previews.base import Kind
+
+_IN_ORDER: Final[tuple[Kind, ...]] = (ImageKind(), TableKind(), JsonKind(), MarkdownKind(), TextKind())
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _IN_ORDER}
+
+
+def recognise(head: bytes, name: str) -> Kind | None:
+    """Return the kind of a file by its first bytes (64 KiB are plenty) and its name; None for unknown bytes."""
+    lower = name.lower()
+    return next((kind for kind in _IN_ORDER if head and kind.recognises(head, lower)), None)

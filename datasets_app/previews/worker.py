@@ -1,0 +1,110 @@
+"""The process that looks into a file for `previews.process`: one request, one answer, then it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import threading
+from dataclasses import asdict
+from typing import BinaryIO, cast
+
+from datasets_app.previews.base import Ask, Preview, PreviewError, Product
+from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
+from datasets_app.previews.registry import KINDS
+
+BLOCK = 64 * 1024
+
+
+class PipedReader:
+    """A file whose bytes the parent gives on request. Libraries may read from threads of their own."""
+
+    def __init__(self, channel: Channel, which: int, size: int) -> None:
+        self._channel = channel
+        self._which = which
+        self.size = size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Ask the parent."""
+        length = max(0, min(length, self.size - offset))
+        parts = []
+        while length > 0:
+            part = self._channel.ask(bytes([self._which]) + RANGE.pack(offset, min(length, MOST_FRAME // 4)))
+            if not part:
+                raise PreviewError("The file ends too early.")
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+        return b"".join(parts)
+
+
+class Channel:
+    """The two pipes."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source, self._sink = source, sink
+        self._lock = threading.Lock()
+
+    def ask(self, body: bytes) -> bytes:
+        """Send a request for bytes, and wait for them."""
+        with self._lock:
+            self.send(b"R", body)
+            return self.receive()
+
+    def send(self, letter: bytes, body: bytes) -> None:
+        """Write a frame."""
+        self._sink.write(HEADER.pack(letter, len(body)) + body)
+        self._sink.flush()
+
+    def receive(self) -> bytes:
+        """Read a frame's body."""
+        _, length = HEADER.unpack(self._source.read(HEADER.size))
+        return self._source.read(length)
+
+
+def main() -> None:
+    """Answer the one request on standard input."""
+    # Whatever a library prints must not come between the frames.
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    channel = Channel(cast("BinaryIO", sys.stdin.buffer), sink)
+    request = json.loads(channel.receive())
+    _limit(request["budget"])
+    ask = Ask(**request["ask"])
+    readers = [PipedReader(channel, which, size) for which, size in enumerate(request["sizes"])]
+    try:
+        kind = KINDS[request["kind"]]
+        answer = kind.show(readers[0], ask, *readers[1:])
+        if isinstance(answer, Product):
+            channel.send(b"X", answer.media_type.encode() + b"\0" + answer.body)
+        else:
+            channel.send(b"P", _json(answer))
+    except PreviewError as error:
+        channel.send(b"E", str(error).encode())
+    except MemoryError:
+        channel.send(b"E", b"Looking into this file needs more memory than a preview may have.")
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever they like at a broken file
+        detail = " ".join(str(error).split())[:300]
+        channel.send(b"E", f"It can't be read as {request['kind']}: {detail or type(error).__name__}".encode())
+
+
+def _json(page: Preview) -> bytes:
+    """Encode a page; what JSON has no word for (dates, NaN) is written as text."""
+    return json.dumps(asdict(page), default=str, ensure_ascii=False).encode(errors="replace")
+
+
+def _limit(budget: dict[str, float]) -> None:
+    seconds = int(budget["seconds"]) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * seconds, 2 * seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Far above the memory that the parent watches, since libraries reserve more than they use.
+    most = int(budget["memory_bytes"]) * 8
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(budget["memory_bytes"]),) * 2)
+
+
+if __name__ == "__main__":
+    main()
+    # Libraries' threads and destructors have nothing more to say.
+    sys.stdout.flush()
+    os._exit(0)
