@@ -10,7 +10,7 @@ REFUSED: Final = "source-guard-refused"
 FAILED: Final = "source-guard-failed"
 ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
-_REQUEST: Final = re.compile(rb"([A-Z]{1,16}) (?:http://)?([^ /?#@]+)([^ ]*) (HTTP/1\.[01])\r\n")
+_REQUEST: Final = re.compile(rb"([A-Z]{1,16}) (?:http://)?([^ /?#@]+)((?:[/?][^ ]*)?) (HTTP/1\.[01])\r\n")
 _AUTHORITY: Final = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 _PROXY_HEADER: Final = re.compile(rb"(?i)(?<=\r\n)proxy-[^\r]*\r\n")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
@@ -24,7 +24,7 @@ class Target(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A head that was read: the whole head that `target` gets in its place (none for a tunnel), and the body's length."""
+    """A head that was read: the one that `target` gets in its place (none for a tunnel), and the body's length."""
 
     target: Target
     is_tunnel: bool
@@ -58,6 +58,10 @@ def read_head(head: bytes) -> Request:
     method, authority, path, version = line.groups()
     is_tunnel = method == b"CONNECT"
     if is_tunnel:
+        host, _, port = authority.rpartition(b":")
+        if b":" in host and not host.startswith(b"["):
+            # So Python's own client writes IPv6 addresses, before 3.13.
+            authority = b"[%b]:%b" % (host, port)
         return Request(_read_authority(authority, 443), is_tunnel=True, head=b"", body_length=0)
     if not head.startswith(b"http://", len(method) + 1):
         raise Answer(400, FAILED, "Only CONNECT and http URLs are understood here.")

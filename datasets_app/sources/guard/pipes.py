@@ -79,6 +79,11 @@ class Pipes:
         """Return a pipe that holds nothing."""
         return self._empty.pop() if self._empty else self._kind()
 
+    def close(self) -> None:
+        """Close those that are empty."""
+        while self._empty:
+            self._empty.pop().close()
+
     def give_back(self, pipe: Pipe) -> None:
         """Keep it when it is empty; what a broken connection left in it is dropped with it."""
         if pipe.held or len(self._empty) >= KEPT:

@@ -54,6 +54,11 @@ class Poller:
         else:
             self._poller.register(descriptor, mask)
 
+    def close(self) -> None:
+        """Let go of everything."""
+        if self._epoll:
+            self._epoll.close()
+
     def wait(self, seconds: float) -> list[tuple[int, int]]:
         """Return what happened, after so many seconds at most."""
         return self._epoll.poll(seconds) if self._epoll else self._poller.poll(seconds * 1000)
@@ -80,6 +85,12 @@ class Loop:
         """Serve until the descriptor `life` ends."""
         for descriptor in (life, self._bell.fileno(), self._listener.fileno()):
             self._poller.watch(descriptor, select.POLLIN)
+        try:
+            self._serve(life)
+        finally:
+            self._close()
+
+    def _serve(self, life: int) -> None:
         swept = self.now
         while True:
             events = self._poller.wait(SWEEP_SECONDS if self._connections else 3600)
@@ -153,6 +164,14 @@ class Loop:
         while self._resolved:
             connection, result = self._resolved.popleft()
             self._guarded(connection, Connection.on_resolved, result)
+
+    def _close(self) -> None:
+        for connection in list(self._connections):
+            connection.close()
+        for end in (self._bell, self._ringer, self._listener):
+            end.close()
+        self.pipes.close()
+        self._poller.close()
 
     @staticmethod
     def _guarded(connection: Connection, step: Callable[..., None], *arguments: object) -> None:
