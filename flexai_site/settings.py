@@ -212,8 +212,6 @@ UPLOAD_REQUEST_BYTES = env.size("UPLOAD_REQUEST_BYTES", 16 * MIB, least=64 * 102
 UPLOAD_EXPIRY_HOURS = env.number("UPLOAD_EXPIRY_HOURS", 168, least=1)
 PACK_BYTES = env.size("PACK_BYTES", 16 * MIB, least=MIB)
 LARGE_FILE_BYTES = env.size("LARGE_FILE_BYTES", 8 * MIB, least=1)
-# Days; deleted datasets and versions can be restored for so long.
-TRASH_DAYS = env.number("TRASH_DAYS", 14)
 # What the versions laid out for jobs may keep on disk once no job uses them.
 MOUNTS_CACHE_BYTES = env.size("MOUNTS_CACHE_BYTES", 64 * 2**30, least=0)
 DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
