@@ -85,8 +85,14 @@ class S3Provider:
         raise NotImplementedError
 
 
-ACCESS_KEY: Final = Field("access_key", "Access key", placeholder="AKIA...")
-SECRET_KEY: Final = Field("secret_key", "Secret key", kind="secret")
+SIGN_IN: Final = ((Access.KEYS, "with an access key"), (Access.PUBLIC, "not at all: public buckets"))
+KEYS: Final = (
+    Field("access_key", "Access key", required=True),
+    Field("secret_key", "Secret key", kind="secret", required=True),
+    Field("session_token", "Session token", kind="secret", help="Of temporary credentials only; they expire."),
+)
+# Where there are other ways to sign in.
+KEYS_IF_CHOSEN: Final = tuple(field._replace(when=f"access={Access.KEYS}") for field in KEYS)
 
 
 class AmazonS3(S3Provider):
@@ -99,16 +105,10 @@ class AmazonS3(S3Provider):
             "access",
             "Sign in",
             kind="choice",
-            choices=(
-                (Access.KEYS, "with an access key"),
-                (Access.PUBLIC, "not at all: public buckets"),
-                (Access.ROLE, "as this server's machine (where the operator allows it)"),
-            ),
+            choices=(*SIGN_IN, (Access.ROLE, "as this server's machine (where the operator allows it)")),
             default=Access.KEYS,
         ),
-        ACCESS_KEY,
-        SECRET_KEY,
-        Field("session_token", "Session token", kind="secret", help="Of temporary credentials only; they expire."),
+        *KEYS_IF_CHOSEN,
         Field(
             "region",
             "Region",
@@ -167,10 +167,8 @@ class MinIO(S3Provider):
             help="The address of the S3 API, without a bucket.",
             is_place=True,
         ),
-        ACCESS_KEY._replace(placeholder=""),
-        SECRET_KEY,
-        Field("session_token", "Session token", kind="secret", help="Of temporary credentials only; they expire."),
-        Field("public", "Public buckets", kind="switch", help="Sign in with no key at all."),
+        Field("access", "Sign in", kind="choice", choices=SIGN_IN, default=Access.KEYS),
+        *KEYS_IF_CHOSEN,
         Field("region", "Region", placeholder=DEFAULT_REGION, help="Only where the server was given one."),
         Field(
             "certificates",
@@ -189,7 +187,7 @@ class MinIO(S3Provider):
             store="the S3 server",
             endpoint=values["endpoint"],
             region=values.get("region") or DEFAULT_REGION,
-            access=Access.PUBLIC if values.get("public") else Access.KEYS,
+            access=Access(values.get("access") or Access.KEYS),
             access_key=values.get("access_key", ""),
             secret_key=secrets.get("secret_key", ""),
             session_token=secrets.get("session_token", ""),
@@ -223,9 +221,8 @@ class CloudflareR2(S3Provider):
             help="Buckets with a jurisdiction are seen only there.",
             is_place=True,
         ),
-        ACCESS_KEY._replace(placeholder="", help="Of an R2 API token with the right to read."),
-        SECRET_KEY,
-        Field("session_token", "Session token", kind="secret", help="Of temporary credentials only; they expire."),
+        KEYS[0]._replace(help="Of an R2 API token with the right to read."),
+        *KEYS[1:],
     )
 
     def __init__(self, *, endpoint: str | None = None) -> None:
@@ -256,7 +253,7 @@ class CloudflareR2(S3Provider):
 
 
 def _check_keys(values: dict[str, str], secrets: dict[str, str]) -> list[ErrorItem]:
-    if values.get("public") or values.get("access", Access.KEYS) not in {"", Access.KEYS}:
+    if values.get("access", "") not in {"", Access.KEYS}:
         for name in ("secret_key", "session_token"):
             secrets.pop(name, None)
         values["access_key"] = ""
