@@ -40,6 +40,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "dataset.edit": Role.WRITER,
     "dataset.archive": Role.WRITER,
     "dataset.delete": Role.WRITER,
+    "dataset.purge": Role.ADMIN,
     "version.view": Role.READER,
     "version.create": Role.WRITER,
     "version.fill": Role.WRITER,

@@ -10,7 +10,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from datasets_app.errors import Conflict
+from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import AuditEvent, Dataset, DatasetTag, User, Version
 from datasets_app.permissions import get_visible, require
 from datasets_app.services.paging import Page, take_page
@@ -69,22 +69,26 @@ def create_dataset(actor: User, *, team: str, name: str, description: str = "", 
             DatasetTag.objects.bulk_create([DatasetTag(dataset=dataset, name=word) for word in words])
             AuditEvent.objects.record(actor, team=row, verb="created dataset", subject=name)
     except IntegrityError as error:
-        in_trash = Dataset.objects.filter(team=row, name=name).exclude(deleted_at=None).exists()
-        detail = f"{row.name} already has a dataset called {name}{', in its trash' if in_trash else ''}."
+        detail = f"{row.name} already has a dataset called {name}."
+        if Dataset.objects.filter(team=row, name=name).exclude(deleted_at=None).exists():
+            detail = (
+                f"A dataset called {name} is in the trash of {row.name}. Restore it, or choose another name: this one "
+                "is free again once it has been purged."
+            )
         raise Conflict(detail, errors=[{"field": "name", "detail": detail}]) from error
     return dataset
 
 
 def get_dataset(actor: User, *, team: str, name: str) -> Dataset:
     """Return the dataset with its team; NotFound for strangers and for what is in the trash."""
-    rows = Dataset.objects.visible_to(actor).active().filter(team__name=team, name=name).select_related("team")
-    return get_visible(rows.first(), f"dataset {name} in {team}")
+    rows = Dataset.objects.visible_to(actor).filter(team__name=team, name=name).select_related("team")
+    return _outside_trash(rows.first(), team, name)
 
 
 def summarize_dataset(actor: User, *, team: str, name: str) -> DatasetSummary:
     """Return one dataset with the facts that lists show."""
-    rows = _with_facts(Dataset.objects.visible_to(actor).active().filter(team__name=team, name=name))
-    return _summarize([get_visible(rows.first(), f"dataset {name} in {team}")])[0]
+    rows = _with_facts(Dataset.objects.visible_to(actor).filter(team__name=team, name=name))
+    return _summarize([_outside_trash(rows.first(), team, name)])[0]
 
 
 def update_dataset(
@@ -93,6 +97,8 @@ def update_dataset(
     """Change the description and the tags; None leaves them as they are."""
     dataset = get_dataset(actor, team=team, name=name)
     require(actor, "dataset.edit", dataset)
+    if dataset.archived_at is not None:
+        raise Conflict(f"{name} is archived, so it can't be changed. Unarchive it first.")
     changed = []
     with transaction.atomic():
         if description is not None:
@@ -152,6 +158,13 @@ def list_tags(actor: User, *, team: str) -> list[str]:
     row = get_team(actor, team=team)
     used = DatasetTag.objects.filter(dataset__team=row, dataset__deleted_at=None)
     return list(used.order_by("name").values_list("name", flat=True).distinct())
+
+
+def _outside_trash(found: Dataset | None, team: str, name: str) -> Dataset:
+    dataset = get_visible(found, f"dataset {name} in {team}")
+    if dataset.deleted_at is not None:
+        raise NotFound(f"The dataset {name} is in the trash of {team}, from where it can be restored.")
+    return dataset
 
 
 def _order(sort: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from datasets_app.errors import Conflict, Unavailable
-from datasets_app.models import AuditEvent, Job, JobDataset, Version
+from datasets_app.models import AuditEvent, Dataset, Job, JobDataset, Version
 from datasets_app.permissions import get_visible, require
 from datasets_app.queue import enqueue
 from datasets_app.services.datasets import get_dataset
@@ -170,13 +170,13 @@ def _conflict(index: int, field: str, detail: str) -> Conflict:
 
 
 def _lock_versions(versions: Sequence[Version]) -> None:
-    """Hold the versions' rows, so that none moves to the trash between the check and the pin."""
+    """Hold the rows of the datasets, then of the versions, so that none is deleted between the check and the pin."""
     wanted = {version.pk for version in versions}
-    held = set(
-        Version.objects.available().filter(pk__in=wanted).select_for_update(of=("self",)).values_list("pk", flat=True)
-    )
-    if held != wanted:
-        raise Conflict("A dataset of this job was deleted just now.")
+    owners = Dataset.objects.filter(pk__in={version.dataset_id for version in versions})
+    list(owners.order_by("pk").select_for_update())
+    rows = Version.objects.available().filter(pk__in=wanted, dataset__archived_at=None).order_by("pk")
+    if set(rows.select_for_update(of=("self",)).values_list("pk", flat=True)) != wanted:
+        raise Conflict("A dataset of this job was deleted or archived just now.")
 
 
 def _pin(job: Job, attachments: Sequence[Attachment], versions: Sequence[Version]) -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 # PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
 INDEXED_PATH_BYTES = 2600
-_LOCKED = Prepared(lambda: Version.objects.select_for_update(of=("self",)).filter(pk=Slot("id")))
+_LOCKED = Prepared(
+    lambda: Version.objects.select_related("dataset").select_for_update(of=("self",)).filter(pk=Slot("id"))
+)
 
 
 class DeclaredFile(NamedTuple):
@@ -55,6 +57,8 @@ def lock_open(version: Version) -> Version:
         raise NotFound(f"The version {version.label} was abandoned.")
     if not locked.is_open:
         raise Conflict(f"The version {version.label} is {locked.status}: its files can no longer be changed.")
+    if locked.dataset.archived_at is not None:
+        raise Conflict(f"The dataset {locked.dataset.name} is archived: unarchive it to go on with {version.label}.")
     return locked
 
 

@@ -77,18 +77,13 @@ def create_version(actor: User, *, dataset: Dataset, base: int | None = None, me
     require(actor, "version.create", dataset)
     if dataset.archived_at is not None:
         raise Conflict(f"The dataset {dataset.name} is archived: unarchive it before you add a version.")
-    start = None
-    if base is not None:
-        start = dataset.versions.available().filter(number=base).first()
-        if start is None:
-            raise NotFound(f"There is no available version {dataset.name}@{base} to start from.")
     with transaction.atomic():
-        # The purge locks the rows of what it takes: so it can't take this one now.
-        if start is not None and not Version.objects.available().filter(pk=start.pk).select_for_update(of=("self",)):
-            raise NotFound(f"The version {start.label} was deleted just now.")
+        # Holds the dataset's row: from now on, the base can't go to the trash.
+        number = dataset.allocate_number()
+        start = _hold_base(dataset, base) if base is not None else None
         version = Version.objects.create(
             dataset=dataset,
-            number=dataset.allocate_number(),
+            number=number,
             base=start,
             message=message.strip()[:500],
             source={"kind": "upload"},
@@ -96,6 +91,14 @@ def create_version(actor: User, *, dataset: Dataset, base: int | None = None, me
         )
         AuditEvent.objects.record(actor, team=dataset.team, verb="created version", subject=version.label)
     return version
+
+
+def _hold_base(dataset: Dataset, number: int) -> Version:
+    """Return the version to start from, and lock its row, as the purge does with what it takes."""
+    found = dataset.versions.available().filter(number=number).select_for_update(of=("self",)).first()
+    if found is None:
+        raise NotFound(f"There is no available version {dataset.name}@{number} to start from.")
+    return found
 
 
 def abandon_version(actor: User, *, version: Version) -> None:
