@@ -17,7 +17,14 @@ from obstore.exceptions import BaseError
 
 from datasets_app.sources.base import PAGE_FILES, Cause, CheckStep, Entry, Page, SourceError, SourceFile, Walk
 from datasets_app.sources.s3_clients import S3Clients
-from datasets_app.sources.s3_errors import BOTO_ERRORS, Where, explain_boto, explain_obstore, is_connecting
+from datasets_app.sources.s3_errors import (
+    BOTO_ERRORS,
+    Where,
+    explain_boto,
+    explain_obstore,
+    is_certificate,
+    is_connecting,
+)
 from datasets_app.sources.s3_listing import LISTED, Listed, etag_of, to_source_file
 
 if TYPE_CHECKING:
@@ -184,6 +191,7 @@ class S3Tree:
         self._source = source
         self._place = place
         self._only = only
+        self._needs_botocore = False
         with source.asking(place.shown):
             self._store = source.clients.store(place.bucket)
 
@@ -230,16 +238,28 @@ class S3Tree:
     def _get(self, file: SourceFile, options: GetOptions) -> bytes:
         if etag := etag_of(file):
             options["if_match"] = etag
-        if _ODD.search(file.key):
-            return self._get_odd(file, options)
-        try:
-            return obstore.get(self._store, file.key, options=options).bytes().to_bytes()
-        except (BaseError, OSError) as error:
-            # Not as its cause: obstore's text holds headers of the request, and with them the session token.
-            raise self._explain(error, file) from None
+        if not self._needs_botocore and not _ODD.search(file.key):
+            try:
+                return obstore.get(self._store, file.key, options=options).bytes().to_bytes()
+            except (BaseError, OSError) as error:
+                if is_connecting(error):
+                    self._connect_otherwise(error)
+                if not self._needs_botocore:
+                    # Not as its cause: obstore's text holds the request's headers, and so the session token.
+                    raise explain_obstore(error, self._source.where(self._what(file))) from None
+        return self._get_slowly(file, options)
 
-    def _get_odd(self, file: SourceFile, options: GetOptions) -> bytes:
-        """Read an object whose key obstore would change."""
+    def _connect_otherwise(self, error: Exception) -> None:
+        """Find out why obstore got no connection, which it does not tell; raises SourceError when it is known."""
+        with self._source.asking(self._place.shown):
+            self._boto().head_bucket(Bucket=self._place.bucket)
+        # A self-signed certificate that calls itself an authority, as OpenSSL makes them: obstore's TLS refuses it
+        # whatever is trusted.
+        if is_certificate(error):
+            self._needs_botocore = True
+
+    def _get_slowly(self, file: SourceFile, options: GetOptions) -> bytes:
+        """Read an object whose key obstore would change, or whose server it does not trust."""
         given: dict[str, Any] = {"IfMatch": options["if_match"]} if "if_match" in options else {}
         if "range" in options:
             first, end = cast("tuple[int, int]", options["range"])
@@ -248,13 +268,6 @@ class S3Tree:
             answer = self._boto().get_object(Bucket=self._place.bucket, Key=file.key, **given, **self._source.payer)
             with answer["Body"] as body:
                 return body.read()
-
-    def _explain(self, error: Exception, file: SourceFile) -> SourceError:
-        if is_connecting(error):
-            # Only botocore tells why; and should it get through now, the next try will as well.
-            with self._source.asking(self._place.shown):
-                self._boto().head_bucket(Bucket=self._place.bucket)
-        return explain_obstore(error, self._source.where(self._what(file)))
 
     def _to_file(self, item: Listed) -> SourceFile:
         file = to_source_file(item, self._place.folder)

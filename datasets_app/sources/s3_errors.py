@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
 )
@@ -174,6 +174,11 @@ def is_connecting(error: Exception) -> bool:
     return "HTTP error" in text and "kind: Connect" in text
 
 
+def is_certificate(error: Exception) -> bool:
+    """Whether obstore got no connection because of the server's certificate."""
+    return "InvalidCertificate" in str(error)
+
+
 def _hear(error: ClientError) -> Heard:
     answer = error.response
     metadata = answer.get("ResponseMetadata", {})
@@ -192,5 +197,5 @@ def _hear(error: ClientError) -> Heard:
     )
 
 
-# What botocore raises for requests, beside bugs.
-BOTO_ERRORS: Final = (ClientError, HTTPClientError, NoCredentialsError, ParamValidationError, ResponseParserError)
+# Everything that botocore raises.
+BOTO_ERRORS: Final = (BotoCoreError, ClientError, ResponseParserError)
