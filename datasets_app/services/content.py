@@ -26,7 +26,7 @@ from datasets_app.store.staging import Staging
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -252,22 +252,26 @@ def store_pack(pack_id: uuid.UUID) -> None:
     pack_store().put(staging().path(pack_id), pack_key(pack_id))
 
 
-def register_pack(*, pack_id: uuid.UUID | None, slices: list[Slice], team: Team) -> dict[bytes, int]:
+def register_pack(
+    *, pack_id: uuid.UUID | None, slices: list[Slice], known: Collection[bytes], team: Team
+) -> dict[bytes, int]:
     """Write the rows of a pack that `store_pack` stored, inside the caller's transaction; return blob ids by digest.
 
-    `pack_id` None: all digests were known. Raises VanishedBlobError when they no longer are, VanishedPackError when
-    the pack was collected meanwhile; then store the bytes anew.
+    `slices` are what the pack holds, `known` digests that were found before and so were not stored again.
+    Raises VanishedBlobError when one of these is gone, VanishedPackError when the pack was collected meanwhile.
     """
-    pack = pack_key(pack_id) if pack_id is not None else None
 
     def take_pack() -> int:
-        if pack is None:
-            raise VanishedBlobError
-        if not Pack.objects.filter(key=pack, stored=False).update(stored=True):
+        key = pack_key(pack_id) if pack_id is not None else ""
+        if not Pack.objects.filter(key=key, stored=False).update(stored=True):
             raise VanishedPackError
-        return Pack.objects.get(key=pack).pk
+        return Pack.objects.get(key=key).pk
 
-    return _register(slices, team, take_pack)
+    found = find_blobs(known)
+    if len(found) < len(set(known)):
+        raise VanishedBlobError
+    grant_blobs(team=team, blob_ids=found.values())
+    return found | _register(slices, team, take_pack)
 
 
 def hash_stored(*, upload_id: uuid.UUID, sizes: Iterable[int]) -> list[bytes]:

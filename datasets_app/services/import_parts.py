@@ -26,14 +26,28 @@ class PartFile(NamedTuple):
     source: SourceFile
 
 
-def insert_parts(run_id: int, files: Iterable[PartFile]) -> int:
-    """Write the parts that hold these files, inside the caller's transaction; return how many."""
+class PartFiles(NamedTuple):
+    """What a part's row holds: `after` is the cursor from which a listing gives these files again."""
+
+    after: str
+    files: list[PartFile]
+
+
+def insert_parts(run_id: int, files: Iterable[PartFile], *, after: str) -> None:
+    """Write the parts that hold these files of one page, inside the caller's transaction."""
     rows = [
-        (run_id, ImportPart.Status.WAITING, len(part), sum(f.source.size for f in part), pack_files(part), 0, 0)
+        (
+            run_id,
+            ImportPart.Status.WAITING,
+            len(part),
+            sum(f.source.size for f in part),
+            pack_files(PartFiles(after, part)),
+            0,
+            0,
+        )
         for part in divide(files)
     ]
     insert_rows(ImportPart, ("run_id", "status", "file_count", "size", "files", "attempts", "staged_size"), rows)
-    return len(rows)
 
 
 def divide(files: Iterable[PartFile]) -> Iterator[list[PartFile]]:
@@ -58,17 +72,17 @@ def is_large(file: SourceFile) -> bool:
     return file.size >= settings.LARGE_FILE_BYTES
 
 
-def pack_files(files: Iterable[PartFile]) -> bytes:
+def pack_files(part: PartFiles) -> bytes:
     """Make what `ImportPart.files` holds."""
-    items = [(f.path, *f.source._replace(sha256=None), f.source.sha256 and f.source.sha256.hex()) for f in files]
-    return zstandard.compress(orjson.dumps(items), 3)
+    items = [(f.path, *f.source._replace(sha256=None), f.source.sha256 and f.source.sha256.hex()) for f in part.files]
+    return zstandard.compress(orjson.dumps([part.after, items]), 3)
 
 
-def unpack_files(packed: bytes) -> list[PartFile]:
+def unpack_files(packed: bytes) -> PartFiles:
     """Read what `pack_files` made."""
-    items = orjson.loads(zstandard.decompress(packed))
+    after, items = orjson.loads(zstandard.decompress(packed))
     files = []
     for path, *fields, digest in items:
         source = SourceFile(*fields)
         files.append(PartFile(path, source._replace(sha256=bytes.fromhex(digest)) if digest else source))
-    return files
+    return PartFiles(after, files)
