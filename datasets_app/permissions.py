@@ -41,6 +41,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "dataset.archive": Role.WRITER,
     "dataset.delete": Role.WRITER,
     "dataset.purge": Role.ADMIN,
+    "label.edit": Role.WRITER,
     "version.view": Role.READER,
     "version.create": Role.WRITER,
     "version.fill": Role.WRITER,

@@ -1,15 +1,32 @@
 """The URLs of pages, API and upload endpoint; one include for each room."""
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
 from datasets_app.views import account, connections, datasets, job_new, jobs, teams, tree, uploads, versions
 
+
+class VersionName:
+    """A version's number, or one of its labels; digits are a number."""
+
+    regex = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+
+    def to_python(self, value: str) -> int | str:
+        """Give an int for digits."""
+        return int(value) if value.isdecimal() else value
+
+    def to_url(self, value: int | str) -> str:
+        """Write either."""
+        return str(value)
+
+
+register_converter(VersionName, "version")
+
 TEAM = "teams/<str:team>/"
 DATASETS = "teams/<str:team>/datasets/"
 DATASET = f"{DATASETS}<str:name>/"
-VERSION = f"{DATASET}versions/<int:number>/"
+VERSION = f"{DATASET}versions/<version:number>/"
 CONNECTIONS = "teams/<str:team>/connections/"
 CONNECTION = f"{CONNECTIONS}<str:name>/"
 JOBS = "teams/<str:team>/jobs/"

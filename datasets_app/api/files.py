@@ -30,10 +30,25 @@ INLINE_TYPES = {
     "avif": "image/avif",
     "bmp": "image/bmp",
     "txt": "text/plain; charset=utf-8",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "ogg": "audio/ogg",
+    "oga": "audio/ogg",
+    "opus": "audio/ogg",
+    "m4a": "audio/mp4",
+    "aac": "audio/aac",
+    "mp4": "video/mp4",
+    "m4v": "video/mp4",
+    "webm": "video/webm",
+    "ogv": "video/ogg",
+    "mov": "video/quicktime",
 }
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 # The bytes of a path in a sealed version never change, but who may read them does.
 CACHE = "private, max-age=31536000, immutable"
+# A label moves, so what it names is asked for again; mostly the answer is 304.
+LABEL_CACHE = "private, no-cache"
 MOST_CHANGES = 10_000
 
 
@@ -95,7 +110,7 @@ def list_root(  # noqa: PLR0913 - one argument for each part of the URL and its 
     request: ApiRequest,
     team: Path[str],
     name: Path[str],
-    number: Path[int],
+    number: Path[str],
     cursor: str | None = None,
     limit: int = 200,
 ) -> Page[EntryAnswer]:
@@ -110,7 +125,7 @@ def list_tree(  # noqa: PLR0913
     request: ApiRequest,
     team: Path[str],
     name: Path[str],
-    number: Path[int],
+    number: Path[str],
     path: Path[str],
     cursor: str | None = None,
     limit: int = 200,
@@ -130,7 +145,7 @@ def list_tree(  # noqa: PLR0913
     response={200: None, 206: None, 304: None, 416: None},
 )
 def read_file(  # noqa: PLR0913
-    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], path: Path[str], *, inline: bool = False
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], path: Path[str], *, inline: bool = False
 ) -> HttpResponse | StreamingHttpResponse:
     """Send a file's bytes; understands Range, If-Range and If-None-Match. ETag is the SHA-256.
 
@@ -139,9 +154,10 @@ def read_file(  # noqa: PLR0913
     version = _find(request, team, name, number)
     file = find_file(request.auth, version=version, path=path)
     etag = f'"{file.blob.hex}"'
+    cache = CACHE if number.isdecimal() else LABEL_CACHE
     known = parse_etags(request.headers.get("If-None-Match", ""))
     if etag in known or f"W/{etag}" in known or known == ["*"]:
-        return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": CACHE})
+        return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": cache})
     # A range is asked of GET alone, and only while If-Range names these very bytes.
     ranged = request.method == "GET" and request.headers.get("If-Range", etag) == etag
     wanted = request.headers.get("Range", "") if ranged else ""
@@ -160,7 +176,7 @@ def read_file(  # noqa: PLR0913
     _describe(response, file.name, inline=inline)
     response.headers["ETag"] = etag
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Cache-Control"] = CACHE
+    response.headers["Cache-Control"] = cache
     return response
 
 
@@ -171,29 +187,29 @@ def read_file(  # noqa: PLR0913
     url_name="read_manifest",
     response={200: None},
 )
-def manifest(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> StreamingHttpResponse:
+def manifest(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> StreamingHttpResponse:
     """Stream one JSON object a line for each file, in tree order: path, size (bytes), sha256 (hex)."""
     version = _find(request, team, name, number)
     downloads.sealed_root(request.auth, version=version)
     response = StreamingHttpResponse(manifest_lines(version), content_type="application/x-ndjson")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{number}.ndjson"'
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.ndjson"'
     return response
 
 
 @router.get(
     "/{number}/archive.tar", operation_id="read_archive", summary="Tar", url_name="read_archive", response={200: None}
 )
-def archive(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> StreamingHttpResponse:
+def archive(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> StreamingHttpResponse:
     """Stream the whole version as a tar archive; the same version always gives the same bytes."""
     version = _find(request, team, name, number)
     parts = downloads.tar_stream(request.auth, version=version)
     response = StreamingHttpResponse(parts, content_type="application/x-tar")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{number}.tar"'
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.tar"'
     return response
 
 
 @router.get("/{number}/diff/{other}", response=DiffAnswer, operation_id="diff_versions", summary="Compare two versions")
-def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], other: Path[int]) -> DiffAnswer:
+def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], other: Path[str]) -> DiffAnswer:
     """Return what changed from version `number` to `other`; directories with equal digests are not looked into."""
     old, new = _find(request, team, name, number), _find(request, team, name, other)
     items: list[ChangeAnswer] = []
@@ -204,7 +220,7 @@ def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int
     return DiffAnswer(items=items, truncated=False)
 
 
-def _find(request: ApiRequest, team: str, name: str, number: int) -> Version:
+def _find(request: ApiRequest, team: str, name: str, number: str) -> Version:
     return find_version(request.auth, team=team, dataset=name, number=number)
 
 

@@ -169,13 +169,13 @@ def create(request: ApiRequest, team: Path[str], name: Path[str], payload: NewVe
 @router.get(
     "/{number}", response=VersionAnswer, operation_id="get_version", summary="Show a version", url_name="get_version"
 )
-def get(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> VersionAnswer:
+def get(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> VersionAnswer:
     """Return one version; while it is open, with the progress of what was declared for it."""
     return VersionAnswer.of(_find(request, team, name, number), staged=True)
 
 
 @router.post("/{number}/plan", response=PlanAnswer, operation_id="plan_files", summary="Declare files")
-def plan(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: Plan) -> PlanAnswer:
+def plan(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: Plan) -> PlanAnswer:
     """Declare up to 1000 files and learn which bytes are needed. Asking again is safe, and tells what has changed."""
     version = _find(request, team, name, number)
     files = [DeclaredFile(file.path, file.size, _digest(index, file)) for index, file in enumerate(payload.files)]
@@ -195,7 +195,7 @@ def plan(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int
 
 @router.post("/{number}/remove", response=RemovedAnswer, operation_id="remove_paths", summary="Leave paths out")
 def remove(
-    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: PathList
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: PathList
 ) -> RemovedAnswer:
     """Leave out staged paths and paths of the base version; "dir/" is a whole directory."""
     version = _find(request, team, name, number)
@@ -204,7 +204,7 @@ def remove(
 
 @router.post("/{number}/bundles", response={201: None}, operation_id="create_bundle", summary="Send many small files")
 def create_bundle(  # noqa: PLR0913
-    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: PathList, response: HttpResponse
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: PathList, response: HttpResponse
 ) -> Any:  # noqa: ANN401
     """Start a tus upload (see Location) whose body is the planned files back to back, in the order of `paths`."""
     version = _find(request, team, name, number)
@@ -215,20 +215,20 @@ def create_bundle(  # noqa: PLR0913
 
 
 @router.post("/{number}/seal", response={202: VersionAnswer}, operation_id="seal_version", summary="Seal a version")
-def seal(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> Any:  # noqa: ANN401
+def seal(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> Any:  # noqa: ANN401
     """Make the version immutable once all declared files are stored; 409 names those that are missing or failed."""
     version = versions.seal_version(request.auth, version=_find(request, team, name, number))
     return Status(202, VersionAnswer.of(version))
 
 
 @router.post("/{number}/abandon", response={204: None}, operation_id="abandon_version", summary="Drop an open version")
-def abandon(request: ApiRequest, team: Path[str], name: Path[str], number: Path[int]) -> Any:  # noqa: ANN401
+def abandon(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> Any:  # noqa: ANN401
     """Drop an unsealed version and what was sent for it."""
     versions.abandon_version(request.auth, version=_find(request, team, name, number))
     return Status(204, None)
 
 
-def _find(request: ApiRequest, team: str, name: str, number: int) -> Version:
+def _find(request: ApiRequest, team: str, name: str, number: str) -> Version:
     return versions.find_version(request.auth, team=team, dataset=name, number=number)
 
 

@@ -8,8 +8,7 @@ from django.utils import timezone
 from datasets_app.errors import Conflict
 from datasets_app.models import AuditEvent, Dataset, Import, User
 from datasets_app.permissions import require
-from datasets_app.services.datasets import get_dataset
-from datasets_app.services.trash import lock_dataset
+from datasets_app.services.datasets import get_dataset, lock_dataset
 
 
 def archive_dataset(actor: User, *, team: str, name: str) -> Dataset:

@@ -85,6 +85,12 @@ def get_dataset(actor: User, *, team: str, name: str) -> Dataset:
     return _outside_trash(rows.first(), team, name)
 
 
+def lock_dataset(dataset: Dataset) -> Dataset:
+    """Hold the dataset's row for the rest of the transaction; NotFound when it went to the trash meanwhile."""
+    rows = Dataset.objects.active().select_related("team").select_for_update(of=("self",))
+    return get_visible(rows.filter(pk=dataset.pk).first(), f"dataset {dataset.name}")
+
+
 def summarize_dataset(actor: User, *, team: str, name: str) -> DatasetSummary:
     """Return one dataset with the facts that lists show."""
     rows = _with_facts(Dataset.objects.visible_to(actor).filter(team__name=team, name=name))

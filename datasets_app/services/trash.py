@@ -14,7 +14,8 @@ from django.utils import timezone
 from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import AuditEvent, Dataset, User, Version
 from datasets_app.permissions import get_visible, require
-from datasets_app.services.datasets import get_dataset
+from datasets_app.services.datasets import get_dataset, lock_dataset
+from datasets_app.services.labels import find_number
 from datasets_app.services.paging import Page, take_page
 from datasets_app.services.removal import dataset_obstacles, refuse_obstacles, version_obstacles
 from datasets_app.services.teams import get_team
@@ -77,7 +78,7 @@ def restore_dataset(actor: User, *, team: str, name: str) -> Dataset:
     return get_dataset(actor, team=team, name=name)
 
 
-def restore_version(actor: User, *, team: str, dataset: str, number: int) -> Version:
+def restore_version(actor: User, *, team: str, dataset: str, number: int | str) -> Version:
     """Take a version out of the trash. Raises Conflict while its whole dataset is there."""
     version = find_trashed_version(actor, team=team, dataset=dataset, number=number)
     require(actor, "dataset.delete", version.dataset)
@@ -99,8 +100,10 @@ def find_trashed_dataset(actor: User, *, team: str, name: str) -> Dataset:
     return get_visible(rows.first(), f"dataset {name} in {team}")
 
 
-def find_trashed_version(actor: User, *, team: str, dataset: str, number: int) -> Version:
+def find_trashed_version(actor: User, *, team: str, dataset: str, number: int | str) -> Version:
     """Return a version, in the trash or not; NotFound for strangers."""
+    if isinstance(number, str):
+        number = find_number(actor, team=team, dataset=dataset, name=number)
     rows = Version.objects.visible_to(actor).filter(dataset__team__name=team, dataset__name=dataset, number=number)
     found = rows.select_related("dataset__team", "dataset__deleted_by", "root", "deleted_by").first()
     return get_visible(found, f"version {dataset}@{number} in {team}")
@@ -121,9 +124,3 @@ def list_trashed_versions(actor: User, *, team: str, cursor: str | None = None, 
     found = Version.objects.filter(dataset__team=row, dataset__deleted_at=None).exclude(deleted_at=None)
     rows = found.select_related("dataset__team", "root", "deleted_by")
     return take_page(rows, order=NEWEST_FIRST, cursor=cursor, limit=limit)
-
-
-def lock_dataset(dataset: Dataset) -> Dataset:
-    """Hold the dataset's row for the rest of the transaction; NotFound when it went to the trash meanwhile."""
-    rows = Dataset.objects.active().select_related("team").select_for_update(of=("self",))
-    return get_visible(rows.filter(pk=dataset.pk).first(), f"dataset {dataset.name}")

@@ -18,6 +18,7 @@ from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
 from datasets_app.services.finishing import finish_arrived
+from datasets_app.services.labels import find_number
 from datasets_app.services.staged import lock_open
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Overlay
@@ -62,9 +63,14 @@ WHERE s.version_id = %s AND s.path > %s ORDER BY s.path LIMIT %s
 """  # noqa: S608 - only names of our own tables
 
 
-def find_version(actor: User, *, team: str, dataset: str, number: int) -> Version:
-    """Return a version by the names in its URL; NotFound for strangers and for what is in the trash."""
+def find_version(actor: User, *, team: str, dataset: str, number: int | str) -> Version:
+    """Return a version by the names in its URL; NotFound for strangers and for what is in the trash.
+
+    `number` may also be a text: digits, a label, or `latest`.
+    """
     found = None
+    if isinstance(number, str):
+        number = find_number(actor, team=team, dataset=dataset, name=number)
     if 0 < number <= MOST_NUMBER:
         found = _BY_NAME.first(user=actor.pk, team=team, dataset=dataset, number=number)
     if found is None or not actor.reaches(found.dataset.team):

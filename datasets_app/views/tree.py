@@ -54,7 +54,7 @@ def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -
 
 @require_safe
 @signed_in
-def version_tree(request: SignedInRequest, team: str, name: str, number: int, path: str = "") -> HttpResponse:
+def version_tree(request: SignedInRequest, team: str, name: str, number: int | str, path: str = "") -> HttpResponse:
     """Show a directory; htmx gets only its rows, to put them below the row that was opened."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     if not version.root_id:
@@ -76,7 +76,7 @@ def version_tree(request: SignedInRequest, team: str, name: str, number: int, pa
 
 @require_safe
 @signed_in
-def file_detail(request: SignedInRequest, team: str, name: str, number: int, path: str) -> HttpResponse:
+def file_detail(request: SignedInRequest, team: str, name: str, number: int | str, path: str) -> HttpResponse:
     """Show a file: its facts and its preview, of which htmx gets another part alone. The bytes come from the API."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     node = find_node(request.user, version=version, path=path)
@@ -98,7 +98,7 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int, pat
 
 @require_safe
 @signed_in
-def file_product(request: SignedInRequest, team: str, name: str, number: int, path: str) -> HttpResponse:
+def file_product(request: SignedInRequest, team: str, name: str, number: int | str, path: str) -> HttpResponse:
     """Send what was made of a file, such as a thumbnail (`part`): never a page, and always the same for these bytes."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     node = find_node(request.user, version=version, path=path)
@@ -107,7 +107,9 @@ def file_product(request: SignedInRequest, team: str, name: str, number: int, pa
     options = request.GET.dict()
     product = make_product(node, part=options.pop("part", ""), options=options)
     response = HttpResponse(product.body, content_type=product.media_type)
-    response.headers["Cache-Control"] = "private, max-age=86400, immutable"
+    # A label moves.
+    kept = "max-age=86400, immutable" if isinstance(number, int) else "no-cache"
+    response.headers["Cache-Control"] = f"private, {kept}"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response

@@ -68,7 +68,7 @@ def version_upload_new(request: SignedInRequest, team: str, name: str) -> HttpRe
 
 
 @signed_in
-def version_upload(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+def version_upload(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Show the upload page of an open version; a sealed one has nothing to upload to."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     require(request.user, "version.fill", version)

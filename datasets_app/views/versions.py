@@ -46,14 +46,14 @@ def _show(
 
 @require_safe
 @signed_in
-def version_detail(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+def version_detail(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Show a version."""
     return _show(request, find_version(request.user, team=team, dataset=name, number=number))
 
 
 @require_safe
 @signed_in
-def version_status(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+def version_status(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Answer htmx's polling with the part that moves; at a final status the whole page is loaded again, once."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     if request.htmx and version.status in Version.FINAL:
@@ -63,7 +63,7 @@ def version_status(request: SignedInRequest, team: str, name: str, number: int) 
 
 @require_POST
 @signed_in
-def version_seal(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+def version_seal(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Ask for the version to be sealed; what is missing is shown on its page."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     try:
@@ -76,7 +76,7 @@ def version_seal(request: SignedInRequest, team: str, name: str, number: int) ->
 
 @require_POST
 @signed_in
-def version_abandon(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+def version_abandon(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Drop an open version and return to its dataset."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     abandon_version(request.user, version=version)
