@@ -6,6 +6,7 @@ A kind sees a file through `Reader.read` alone, in a worker process (`previews.p
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
@@ -83,21 +84,32 @@ class Reader(Protocol):
         ...
 
 
-class Kind(Protocol):
-    """A kind of content: one file beside this one and one line in the registry; its page is previews/<name>.html."""
+class Kind(ABC):
+    """A kind of content: one file beside this one, one line in the registry, a page previews/<template>.html."""
 
     name: ClassVar[str]
     label: ClassVar[str]
     # Parts that `show` makes besides the page.
-    parts: ClassVar[tuple[str, ...]]
+    parts: ClassVar[tuple[str, ...]] = ()
+    # The options that `show` heeds, where some are left to `arrange`; None: all.
+    options: ClassVar[tuple[str, ...] | None] = None
 
+    @property
+    def template(self) -> str:
+        """The name of the page's template."""
+        return self.name
+
+    @abstractmethod
     def recognises(self, head: bytes, name: str) -> bool:
         """Tell by the first bytes, and by the lower-case name where bytes don't tell. No heavy import, no error."""
-        ...
 
+    @abstractmethod
     def show(self, reader: Reader, ask: Ask) -> Preview | Product:
         """Make the page or the part; PreviewError, or any exception of a library, when the file is not right."""
-        ...
+
+    def arrange(self, page: Preview, ask: Ask) -> Preview:  # noqa: ARG002 - for those that have something to arrange
+        """Choose what is shown of a kept page, in the process of the web server: only figures and texts."""
+        return page
 
 
 class ReaderFile(io.RawIOBase):
@@ -151,6 +163,16 @@ def shown(value: object, most: int = CELL_CHARACTERS) -> str:
 def figure(number: int) -> str:
     """Write a whole number with thin spaces between thousands."""
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def bytes_text(size: int) -> str:
+    """Write a size in the units of the pages."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000:  # noqa: PLR2004
+            return f"{size} B" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} PB"
 
 
 def has_suffix(name: str, *suffixes: str) -> bool:

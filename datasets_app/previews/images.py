@@ -11,6 +11,7 @@ from datasets_app.previews.base import (
     PICTURE_SIDE,
     THUMBNAIL_SIDE,
     Ask,
+    Kind,
     Preview,
     PreviewError,
     Product,
@@ -53,7 +54,7 @@ MOST_IN_MEMORY: Final = 110_000_000
 EXIF_PRIVATE: Final = frozenset({"GPSInfo", "MakerNote", "UserComment"})
 
 
-class ImageKind:
+class ImageKind(Kind):
     """What Pillow decodes."""
 
     name: ClassVar[str] = "image"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from datasets_app.previews.base import MIB, Ask, Preview, shown
+from datasets_app.previews.base import MIB, Ask, Kind, Preview, shown
 from datasets_app.previews.plain import decode_text
 
 if TYPE_CHECKING:
@@ -14,12 +14,11 @@ MOST_BYTES: Final = MIB
 FENCE: Final = "---"
 
 
-class MarkdownKind:
+class MarkdownKind(Kind):
     """Text in a file that is named as Markdown."""
 
     name: ClassVar[str] = "markdown"
     label: ClassVar[str] = "Markdown"
-    parts: ClassVar[tuple[str, ...]] = ()
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask the name, then whether it is text at all."""

@@ -7,16 +7,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from datasets_app.previews.archives import ArchiveKind
+from datasets_app.previews.arrays import ArrayKind, Hdf5Kind
+from datasets_app.previews.documents import NotebookKind, PdfKind
+from datasets_app.previews.encrypted import EncryptedKind
 from datasets_app.previews.images import ImageKind
 from datasets_app.previews.markdown import MarkdownKind
+from datasets_app.previews.media import MediaKind
 from datasets_app.previews.structured import JsonKind
 from datasets_app.previews.tables import TableKind
 from datasets_app.previews.text import TextKind
+from datasets_app.previews.weights import ModelKind
 
 if TYPE_CHECKING:
     from datasets_app.previews.base import Kind
 
-_IN_ORDER: Final[tuple[Kind, ...]] = (ImageKind(), TableKind(), JsonKind(), MarkdownKind(), TextKind())
+_IN_ORDER: Final[tuple[Kind, ...]] = (
+    ImageKind(),
+    MediaKind(),
+    PdfKind(),
+    ArrayKind(),
+    Hdf5Kind(),
+    ModelKind(),
+    EncryptedKind(),
+    TableKind(),
+    # Arrays and models that are ZIP files come before.
+    ArchiveKind(),
+    NotebookKind(),
+    JsonKind(),
+    MarkdownKind(),
+    TextKind(),
+)
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _IN_ORDER}
 
 

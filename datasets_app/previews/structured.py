@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from datasets_app.previews.base import MIB, MOST_ENTRIES, Ask, Preview, PreviewError, shown
+from datasets_app.previews.base import MIB, MOST_ENTRIES, Ask, Kind, Preview, PreviewError, shown
 from datasets_app.previews.plain import decode_text
 
 if TYPE_CHECKING:
@@ -18,12 +18,11 @@ DEEPEST: Final = 30
 OPEN_DEPTH: Final = 2
 
 
-class JsonKind:
+class JsonKind(Kind):
     """One JSON value."""
 
     name: ClassVar[str] = "json"
     label: ClassVar[str] = "JSON"
-    parts: ClassVar[tuple[str, ...]] = ()
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask the name, and whether it begins as an object or array."""

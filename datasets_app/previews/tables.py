@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from datasets_app.previews import table_statistics
-from datasets_app.previews.base import MOST_COLUMNS, PAGE_ROWS, Ask, Preview, PreviewError, figure, shown
+from datasets_app.previews.base import MOST_COLUMNS, PAGE_ROWS, Ask, Kind, Preview, PreviewError, figure, shown
 from datasets_app.previews.table_files import TableFile, as_text, open_table, table_format
 
 if TYPE_CHECKING:
@@ -24,12 +24,11 @@ MOST_SQL_ROWS: Final = 1000
 MOST_SQL: Final = 10_000
 
 
-class TableKind:
+class TableKind(Kind):
     """CSV, TSV, JSON Lines and arrays, Parquet, Arrow and Feather; the text kinds also packed by gzip and zstd."""
 
     name: ClassVar[str] = "table"
     label: ClassVar[str] = "Table"
-    parts: ClassVar[tuple[str, ...]] = ()
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask magic and name."""

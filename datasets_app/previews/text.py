@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from datasets_app.previews.base import MIB, MOST_LINES, Ask, Preview, PreviewError
+from datasets_app.previews.base import MIB, MOST_LINES, Ask, Kind, Preview, PreviewError
 from datasets_app.previews.plain import decode_text
 
 if TYPE_CHECKING:
@@ -21,12 +21,11 @@ CODECS = {"ASCII": "ascii", "UTF-8": "utf-8", "Windows-1252": "cp1252"}
 Line = list[tuple[str, str]]
 
 
-class TextKind:
+class TextKind(Kind):
     """Anything that decodes as text."""
 
     name: ClassVar[str] = "text"
     label: ClassVar[str] = "Text"
-    parts: ClassVar[tuple[str, ...]] = ()
 
     def recognises(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - the name says nothing about text
         """Ask the decoder."""

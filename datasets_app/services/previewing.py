@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 from datasets_app.errors import NotFound, Unavailable
-from datasets_app.previews.base import MIB, Ask, Budget, Preview, PreviewError, Product
+from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product
 from datasets_app.previews.plain import PlainPreview, preview_plainly
 from datasets_app.previews.process import Sandbox, run_preview
 from datasets_app.previews.registry import recognise
@@ -30,6 +30,7 @@ HEAD_BYTES: Final = 64 * 1024
 # How long a page waits for its turn while other previews run.
 TURN_SECONDS: Final = 10
 MOST_OPTION: Final = 10_000
+BLOCK_BYTES: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Shown:
     page: Preview | None = None
     problem: str = ""
     facts: list[tuple[str, str]] = field(default_factory=list)
+    template: str = ""
 
     @property
     def media_type(self) -> str:
@@ -50,7 +52,7 @@ class Shown:
 
 
 class BlobReader:
-    """A blob for previews: blocks of 1 MiB, the last few of which are kept for libraries that jump about."""
+    """A blob for previews: blocks of 256 KiB, the last few of which are kept for libraries that jump about."""
 
     def __init__(self, blob: Blob) -> None:
         self._blob = blob
@@ -60,11 +62,11 @@ class BlobReader:
     def read(self, offset: int, length: int) -> bytes:
         """Give at most `length` bytes from `offset`."""
         length = max(0, min(length, self.size - offset))
-        if length >= MIB:
+        if length >= BLOCK_BYTES:
             return b"".join(read_blob(self._blob, offset=offset, length=length))
         parts = []
         while length > 0:
-            start = offset // MIB * MIB
+            start = offset // BLOCK_BYTES * BLOCK_BYTES
             part = self._block(start)[offset - start : offset - start + length]
             if not part:
                 break
@@ -74,8 +76,8 @@ class BlobReader:
 
     def _block(self, start: int) -> bytes:
         if start not in self._blocks:
-            self._blocks[start] = b"".join(read_blob(self._blob, offset=start, length=MIB))
-            while len(self._blocks) > 4:  # noqa: PLR2004
+            self._blocks[start] = b"".join(read_blob(self._blob, offset=start, length=BLOCK_BYTES))
+            while len(self._blocks) > 16:  # noqa: PLR2004
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(start)
         return self._blocks[start]
@@ -91,7 +93,8 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     ask = Ask(file.name.lower(), options=_clean(options))
     answer = _answer(file.blob, kind, ask)
     if isinstance(answer, Preview):
-        return Shown(plain, kind=kind.name, label=kind.label, page=answer, facts=answer.facts)
+        page = kind.arrange(answer, ask)
+        return Shown(plain, kind=kind.name, label=kind.label, page=page, facts=page.facts, template=kind.template)
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 
 
@@ -109,6 +112,8 @@ def make_product(file: File, *, part: str, options: Mapping[str, str] | None = N
 
 def _answer(blob: Blob, kind: Kind, ask: Ask) -> Preview | Product | str:
     """Look into the cache, then into the file; a failure is a sentence."""
+    if kind.options is not None:
+        ask = Ask(ask.name, ask.part, {name: value for name, value in ask.options.items() if name in kind.options})
     known = preview_cache.find(blob.hex, kind.name, ask)
     if known is not None:
         return known

@@ -43,6 +43,25 @@ def _word(kind: str, text: str) -> str:
 
 
 @register.simple_tag
+def plain_lines(data: Mapping[str, Any]) -> SafeString:
+    """Draw lines of (class, text) without numbers."""
+    drawn = "\n".join("".join(_word(kind, text) for kind, text in line) for line in data["lines"])
+    return mark_safe(drawn)  # noqa: S308 - every word is escaped
+
+
+@register.filter
+def folder_of(path: str) -> str:
+    """Return the folder that a path lies in."""
+    return path.rpartition("/")[0]
+
+
+@register.filter
+def file_name(path: str) -> str:
+    """Return the last part of a path."""
+    return path.rpartition("/")[2]
+
+
+@register.simple_tag
 def table_cell(value: str | None, columns: Sequence[Mapping[str, Any]], number: int) -> SafeString:
     """Draw one cell; a page has thousands, for which the template language is too slow."""
     look = ' class="num"' if columns[number].get("is_number") else ""

@@ -87,7 +87,7 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
         "file": node,
         "shown": shown,
         "preview": shown.plain,
-        "preview_template": f"previews/{shown.kind}.html",
+        "preview_template": f"previews/{shown.template}.html",
         "product_url": reverse("file_product", args=(team, name, version.number, path.strip("/"))),
         "has_long_lines": any(len(line) > LONG_LINE for line in shown.plain.text.splitlines()),
         "head_bytes": HEAD_BYTES,

@@ -1,0 +1,274 @@
+"""Archives, arrays, models, documents, sound and film: made by the libraries that people make them with."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+import wave
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import av
+import h5py
+import numpy as np
+import pytest
+import zstandard
+from PIL import Image
+
+from datasets_app.previews.base import PreviewError, Product
+from datasets_app.previews.registry import recognise
+from tests.previews.test_kinds import page, picture, show, texts
+
+FILES = {
+    "README.md": b"# Hello\n",
+    "train/cat/1.txt": b"meow\n",
+    "train/dog/1.txt": b"woof\n",
+    "train/a.csv": b"x\n1\n",
+}
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return sink.getvalue()
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return sink.getvalue()
+
+
+ARCHIVES = [
+    ("a.zip", packed(FILES)),
+    ("a.tar", tar(FILES)),
+    ("a.tar.gz", gzip.compress(tar(FILES))),
+    ("a.tar.zst", zstandard.ZstdCompressor().compress(tar(FILES))),
+]
+
+
+def arranged(data: bytes, name: str, **options: str) -> dict[str, Any]:
+    """What a page shows, after the web server has chosen from the kept index."""
+    from datasets_app.previews.base import Ask
+
+    kind = recognise(data[: 64 * 1024], name)
+    assert kind is not None
+    worker = {key: value for key, value in options.items() if kind.options is None or key in kind.options}
+    return kind.arrange(page(data, name, **worker), Ask(name, options=options)).data
+
+
+@pytest.mark.parametrize(("name", "data"), ARCHIVES)
+def test_an_archive_is_walked_like_a_folder(name: str, data: bytes) -> None:
+    top = arranged(data, name)
+    assert [(line["name"], line.get("count")) for line in top["lines"]] == [("train", 3), ("README.md", None)]
+    inside = arranged(data, name, **{"in": "train"})
+    assert [line["name"] for line in inside["lines"]] == ["cat", "dog", "a.csv"]
+
+
+@pytest.mark.parametrize(("name", "data"), ARCHIVES)
+def test_a_member_is_shown_as_its_kind_and_can_be_had(name: str, data: bytes) -> None:
+    inner = arranged(data, name, member="train/cat/1.txt")
+    assert inner["kind"] == "text"
+    assert inner["data"]["lines"] == [[["", "meow"]]]
+    assert arranged(data, name, member="train/a.csv")["data"]["rows"] == [["1"]]
+    product = show(data, name, "member", member="README.md")
+    assert isinstance(product, Product)
+    assert product.body == b"# Hello\n"
+
+
+def test_what_is_dangerous_in_archives_is_said_and_not_done() -> None:
+    escaping = page(tar({"../../etc/passwd": b"x"}), "a.tar")
+    assert "lead out of the archive" in escaping.notes[0]
+    bomb = packed({"zeros": bytes(64 * 2**20)})
+    with pytest.raises(PreviewError, match=r"thousand times|more than"):
+        show(bomb, "a.zip", member="zeros")
+    assert page(bomb, "a.zip").data["entries"][0][1] == 64 * 2**20
+    with pytest.raises(PreviewError, match="no nothing in this archive"):
+        show(packed(FILES), "a.zip", member="nothing")
+
+
+@pytest.mark.parametrize("shape", [(5,), (30, 40), (3, 30, 40), ()])
+def test_npy(shape: tuple[int, ...]) -> None:
+    sink = io.BytesIO()
+    np.save(sink, np.arange(int(np.prod(shape)), dtype=np.float32).reshape(shape))
+    shown = page(sink.getvalue(), "a.npy")
+    assert dict(shown.facts)["Type"] == "float32"
+    assert shown.data["sections"][0]["rows"][0][1] == "0"
+
+
+def test_pickled_arrays_are_not_read() -> None:
+    sink = io.BytesIO()
+    np.save(sink, np.array([{"a": 1}], dtype=object))
+    shown = page(sink.getvalue(), "a.npy")
+    assert "never read" in shown.notes[0]
+    assert shown.data["sections"] == []
+
+
+def test_npz() -> None:
+    sink = io.BytesIO()
+    np.savez_compressed(sink, first=np.eye(3), second=np.arange(5))
+    shown = page(sink.getvalue(), "a.npz", item="first")
+    assert [row[0] for row in shown.data["sections"][0]["rows"]] == ["first", "second"]
+    assert shown.data["sections"][1]["rows"][1] == ["1", "0", "1", "0"]
+
+
+def safetensors() -> bytes:
+    body = np.arange(6, dtype="<f4").tobytes()
+    header = {
+        "__metadata__": {"format": "pt"},
+        "layer.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+    }
+    raw = json.dumps(header).encode()
+    return struct.pack("<Q", len(raw)) + raw + body
+
+
+def test_safetensors() -> None:
+    shown = page(safetensors(), "model.safetensors", item="layer.weight")
+    assert dict(shown.facts) == {"Tensors": "1", "Parameters": "6", "format": "pt"}
+    assert shown.data["sections"][1]["rows"][1] == ["1", "3", "4", "5"]
+
+
+def test_hdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("group/values", data=np.arange(100).reshape(10, 10)).attrs["unit"] = "mm"
+        file["outside"] = h5py.ExternalLink("/etc/passwd", "/x")
+        file["group/loop"] = file["group"]
+    shown = page((tmp_path / "a.h5").read_bytes(), "a.h5", item="/group/values")
+    rows = {row[0]: row for row in shown.data["sections"][0]["rows"]}
+    assert rows["/group/values"][2:] == ["10 x 10", "int64", "unit=mm"]
+    assert rows["/outside"][1] == "link"
+    assert shown.data["sections"][1]["rows"][1][1] == "10"
+
+
+def test_gguf() -> None:
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    raw = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+    raw += text("general.name") + struct.pack("<I", 8) + text("tiny")
+    raw += text("tokens") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b")
+    raw += text("output.weight") + struct.pack("<IQQIQ", 2, 4, 8, 1, 0)
+    shown = page(raw, "tiny.gguf")
+    assert dict(shown.facts)["Parameters"] == "32"
+    assert ["general.name", "tiny"] in shown.data["sections"][0]["rows"]
+    assert shown.data["sections"][1]["rows"][0][:3] == ["output.weight", "4 x 8", "F16"]
+
+
+def test_a_pickle_in_a_model_is_listed_and_never_run(tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            import os
+
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    shown = page(packed({"archive/data.pkl": pickle.dumps(Evil()), "archive/data/0": b"1234"}), "model.pt")
+    assert "system" in shown.notes[1]
+    assert not (tmp_path / "ran").exists()
+
+
+def pdf(pages: int) -> bytes:
+    sink = io.BytesIO()
+    images = [Image.new("RGB", (200, 100), "white") for _ in range(pages)]
+    images[0].save(sink, "PDF", save_all=True, append_images=images[1:])
+    return sink.getvalue()
+
+
+def test_pdf() -> None:
+    assert page(pdf(3), "a.pdf").data["frames"] == 3
+    product = show(pdf(3), "a.pdf", "picture", frame="2")
+    assert isinstance(product, Product)
+    assert Image.open(io.BytesIO(product.body)).format == "JPEG"
+
+
+def test_notebook() -> None:
+    import base64
+
+    book = {
+        "metadata": {"language_info": {"name": "python"}},
+        "cells": [
+            {"cell_type": "markdown", "source": ["# Title\n", "<script>alert(1)</script>"]},
+            {
+                "cell_type": "code",
+                "execution_count": 1,
+                "source": "print(1)",
+                "outputs": [
+                    {"output_type": "stream", "text": ["1\n"]},
+                    {"data": {"image/png": base64.b64encode(picture("RGB", (20, 10))).decode()}},
+                    {"data": {"text/html": "<b>x</b>", "text/plain": "x"}},
+                ],
+            },
+        ],
+    }
+    first, second = page(json.dumps(book).encode(), "a.ipynb").data["cells"]
+    assert "<script>" not in first["html"]
+    assert [output["kind"] for output in second["outputs"]] == ["text", "picture", "text"]
+
+
+def sound(seconds: float) -> bytes:
+    sink = io.BytesIO()
+    with wave.open(sink, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        time = np.arange(int(16_000 * seconds)) / 16_000
+        file.writeframes((np.sin(time * 2000) * 20_000).astype("<i2").tobytes())
+    return sink.getvalue()
+
+
+def film() -> bytes:
+    sink = io.BytesIO()
+    with av.open(sink, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for shade in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((120, 160, 3), shade * 10, dtype=np.uint8))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return sink.getvalue()
+
+
+def test_sound() -> None:
+    shown = page(sound(2), "a.wav")
+    assert dict(shown.facts)["Duration"] == "2 s"
+    assert len(shown.data["bars"]) == 300
+    product = show(sound(2), "a.wav", "spectrogram")
+    assert isinstance(product, Product)
+    assert Image.open(io.BytesIO(product.body)).size == (1200, 256)
+
+
+def test_film() -> None:
+    shown = page(film(), "a.mp4")
+    assert dict(shown.facts)["Dimensions"] == "160 x 120 pixels"
+    assert shown.media_type == "video/mp4"
+    product = show(film(), "a.mp4", "thumbnail")
+    assert isinstance(product, Product)
+    assert Image.open(io.BytesIO(product.body)).size == (160, 120)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "form"),
+    [
+        ("a.enc", b"Salted__" + bytes(40), "openssl enc"),
+        ("a.age", b"age-encryption.org/v1\n-> X25519", "age"),
+        ("a.gpg", b"\x85\x01\x0c\x03" + bytes(40), "OpenPGP"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(40), "7z"),
+    ],
+)
+def test_encrypted_files_are_named(name: str, data: bytes, form: str) -> None:
+    assert dict(page(data, name).facts)["Format"] == form
+
+
+def test_text_is_text_whatever_its_name() -> None:
+    assert texts(page(b"hello\n", "a.mp4")) == ["hello"]
