@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 
 from datasets_app.errors import AppError
-from datasets_app.services import finishing, mounts, preview_cache, running, uploads, versions
+from datasets_app.services import finishing, garbage, mounts, preview_cache, running, uploads, versions
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,18 @@ def reap() -> None:
     versions.clear_leftovers()
     finishing.wake_received()
     uploads.end_expired()
+
+
+@shared_task(name="datasets_app.maintain")
+def maintain() -> None:
+    """Start the collection that is due, and take up what lost its worker."""
+    garbage.wake_collections()
+
+
+@shared_task(name="datasets_app.collect_garbage")
+def collect_garbage(*, run_id: int) -> None:
+    """Remove what nothing needs any more."""
+    garbage.run_collection(run_id)
 
 
 @shared_task(name="datasets_app.run_jobs")

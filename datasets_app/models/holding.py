@@ -31,7 +31,8 @@ def hold_rows(model: type[models.Model], ids: Iterable[int]) -> set[int]:
     with connection.cursor() as cursor:
         for some in _slices(wanted):
             marks = ", ".join(["%s"] * len(some))
-            cursor.execute(f"SELECT r.id FROM {model._meta.db_table} r WHERE r.id IN ({marks}) {hold_clause('r')}", some)  # noqa: S608 - our own names
+            statement = f"SELECT r.id FROM {model._meta.db_table} r WHERE r.id IN ({marks}) {hold_clause('r')}"  # noqa: S608 - our own names
+            cursor.execute(statement, some)
             held.update(pk for (pk,) in cursor.fetchall())
     return held
 
@@ -46,10 +47,8 @@ def unmark(model: type[UnreferencedBlob | UnreferencedDirectory], ids: Iterable[
     with connection.cursor() as cursor:
         for some in _slices(sorted(set(ids))):
             marks = ", ".join(["%s"] * len(some))
-            cursor.execute(
-                f"DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} WHERE {column} IN ({marks}){skip})",  # noqa: S608
-                some,
-            )
+            chosen = f"SELECT {column} FROM {table} WHERE {column} IN ({marks}){skip}"  # noqa: S608
+            cursor.execute(f"DELETE FROM {table} WHERE {column} IN ({chosen})", some)  # noqa: S608
 
 
 def _slices(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

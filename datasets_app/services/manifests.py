@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,11 +14,12 @@ from datasets_app.services import content
 from datasets_app.services.walking import walk_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from datasets_app.models import Version
 
 FORMAT = "flexai-manifest-1"
+FOLDER = "manifests"
 LINES = 2_000
 
 
@@ -31,9 +34,41 @@ def store_manifest(version: Version, *, progress: Callable[[int], None]) -> str:
     The first line describes the version; the others add to each file where its bytes rest: pack and offset.
     """
     name = uuid.uuid4().hex
-    key = f"manifests/{name[:2]}/{name}.ndjson.zst"
+    key = f"{FOLDER}/{name[:2]}/{name}.ndjson.zst"
     content.put_manifest(key=key, lines=_compressed(version, progress))
     return key
+
+
+def restore_manifest(version: Version, *, progress: Callable[[int], None]) -> None:
+    """Store the manifest of a sealed version again, under its own key, after the object was lost."""
+    content.put_manifest(key=version.manifest_key, lines=_compressed(version, progress))
+
+
+def read_header(key: str) -> dict[str, Any]:
+    """Return what a stored manifest says of its version; ValueError when it is none, or damaged."""
+    with closing(_stored_lines(key)) as lines:
+        header = next(lines, {})
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{key} is not a manifest of the format {FORMAT}")
+    return header
+
+
+def read_files(key: str) -> Iterator[dict[str, Any]]:
+    """Give each file of a stored manifest: path, size, sha256 (hex), pack and offset. ValueError when it is damaged."""
+    return islice(_stored_lines(key), 1, None)
+
+
+def _stored_lines(key: str) -> Generator[dict[str, Any]]:
+    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    rest = b""
+    try:
+        for block in content.read_manifest(key):
+            *lines, rest = (rest + decompressor.decompress(block)).split(b"\n")
+            yield from map(orjson.loads, lines)
+        if rest or not decompressor.eof:
+            raise ValueError(f"the manifest {key} ends too early")
+    except zstandard.ZstdError as error:
+        raise ValueError(f"the manifest {key} is damaged: {error}") from error
 
 
 def _compressed(version: Version, progress: Callable[[int], None]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from django.core.files.storage import FileSystemStorage, Storage, storages
 
 from datasets_app.errors import Unavailable
 from datasets_app.store.digest import BLOCK_BYTES
+from datasets_app.store.listing import StoredObject, list_objects
 from datasets_app.store.ranges import open_range
 
 READ_ONLY = 0o444
@@ -122,6 +123,10 @@ class PackStore:
             return self.storage.size(key)
         except FileNotFoundError:
             raise MissingPack(key) from None
+
+    def objects(self, prefix: str = "") -> Iterator[StoredObject]:
+        """List all objects below the folder `prefix`, in no order, for the garbage collector and for a rebuild."""
+        return list_objects(self.storage, prefix)
 
     def remove(self, key: str) -> None:
         """Delete the object; it may be gone already."""
