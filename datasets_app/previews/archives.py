@@ -141,12 +141,12 @@ def _tar(reader: Reader, name: str) -> tarfile.TarFile:
     elif head.startswith(b"BZh"):
         stream = bz2.BZ2File(file)
     elif head.startswith(b"\xfd7zXZ"):
-        stream = lzma.LZMAFile(file)
+        stream = lzma.LZMAFile(file)  # noqa: SIM115 - the caller closes it
     else:
         # Not packed: from header to header, past the contents.
         return tarfile.open(name=name, fileobj=as_file(reader, buffer=4096), mode="r:")
     bounded: Any = _Bounded(stream)
-    return tarfile.open(fileobj=bounded, mode="r|")  # noqa: SIM115 - the caller closes it
+    return tarfile.open(fileobj=bounded, mode="r|")
 
 
 class _Bounded:
@@ -177,7 +177,7 @@ def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product:
         options={key: value for key, value in ask.options.items() if key != "member"},
     )
     kind = recognise(data[: 64 * 1024], inner_ask.name)
-    facts = [("Size", bytes_text(len(data)))]
+    facts = [("Size inside", bytes_text(len(data)))]
     if kind is None or isinstance(kind, ArchiveKind):
         return Preview("application/octet-stream", facts, {"member": wanted, "kind": ""})
     answer = KINDS[kind.name].show(_Memory(data), inner_ask)
