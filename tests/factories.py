@@ -7,6 +7,7 @@ import itertools
 import uuid
 from collections.abc import Iterable, Mapping
 
+from django.db import transaction
 from django.test import Client
 
 from datasets_app.models import Dataset, Membership, Role, StagedFile, Team, User, Version
@@ -63,13 +64,14 @@ def stage_files(version: Version, files: Mapping[str, bytes]) -> None:
         slices.append(content.Slice(hashlib.sha256(data).digest(), len(data), offset))
         offset += len(data)
     stored = content.store_upload(upload_id=upload_id, slices=slices)
-    blobs = content.register_upload(
-        upload_id=upload_id, size=offset, slices=slices, stored=stored, team=version.dataset.team
-    )
-    StagedFile.objects.bulk_create(
-        StagedFile(version=version, path=path, size=piece.size, sha256=piece.sha256, blob_id=blobs[piece.sha256])
-        for path, piece in zip(files, slices, strict=True)
-    )
+    with transaction.atomic():
+        blobs = content.register_upload(
+            upload_id=upload_id, size=offset, slices=slices, stored=stored, team=version.dataset.team
+        )
+        StagedFile.objects.bulk_create(
+            StagedFile(version=version, path=path, size=piece.size, sha256=piece.sha256, blob_id=blobs[piece.sha256])
+            for path, piece in zip(files, slices, strict=True)
+        )
 
 
 def make_available_version(
