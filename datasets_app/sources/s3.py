@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -242,11 +242,12 @@ class S3Tree:
             try:
                 return obstore.get(self._store, file.key, options=options).bytes().to_bytes()
             except (BaseError, OSError) as error:
-                if is_connecting(error):
-                    self._connect_otherwise(error)
-                if not self._needs_botocore:
-                    # Not as its cause: obstore's text holds the request's headers, and so the session token.
-                    raise explain_obstore(error, self._source.where(self._what(file))) from None
+                failure = error
+            # Not raised as its cause: obstore's text holds the request's headers, and so the session token.
+            if is_connecting(failure):
+                self._connect_otherwise(failure)
+            if not self._needs_botocore:
+                raise explain_obstore(failure, self._source.where(self._what(file)))
         return self._get_slowly(file, options)
 
     def _connect_otherwise(self, error: Exception) -> None:
@@ -266,7 +267,7 @@ class S3Tree:
             given["Range"] = f"bytes={first}-{end - 1}"
         with self._source.asking(self._what(file)):
             answer = self._boto().get_object(Bucket=self._place.bucket, Key=file.key, **given, **self._source.payer)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 return body.read()
 
     def _to_file(self, item: Listed) -> SourceFile:

@@ -129,7 +129,9 @@ def explain(heard: Heard, where: Where) -> SourceError:
 def explain_boto(error: Exception, where: Where) -> SourceError:
     """Return the error to raise for one of botocore's."""
     if isinstance(error, ClientError):
-        if refusal := find_refusal(str(error)):
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        # Of a HEAD request there is no body.
+        if refusal := find_refusal(f"{error} {headers.get('x-source-guard')}"):
             return refusal
         return explain(_hear(error), where)
     if isinstance(error, NoCredentialsError):
@@ -159,6 +161,8 @@ def explain_obstore(error: Exception, where: Where) -> SourceError:
             (region[1] or region[2]) if region else "",
         )
         return explain(heard, where)
+    if "redirect without LOCATION" in text:
+        return explain(Heard(301, "PermanentRedirect"), where)
     if "timed out" in text or "TimedOut" in text:
         return SourceError(Cause.UNREACHABLE, f"{where.host} was silent for too long.")
     if "body" in text or "IncompleteMessage" in text:

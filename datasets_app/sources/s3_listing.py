@@ -6,10 +6,13 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
+from botocore.parsers import ResponseParserError
+
 from datasets_app.sources.base import SourceFile
 
 # Where the result is in botocore's response.
 LISTED: Final = "Listed"
+HEAD_BYTES: Final = 1000
 _OPEN, _CLOSE = b"<Contents>", b"</Contents>"
 
 
@@ -38,9 +41,14 @@ def read_listing(response_dict: dict[str, Any], customized_response_dict: dict[s
     A thousand objects take 5 ms instead of 50. Keys come percent-encoded where the store can, so that none is spoiled.
     """
     body: bytes = response_dict["body"]
-    first, last = body.find(_OPEN), body.rfind(_CLOSE)
+    if response_dict["status_code"] != 200:  # noqa: PLR2004
+        return
+    if b"<ListBucketResult" not in body[:HEAD_BYTES]:
+        # Botocore would take any well-formed page for an empty listing.
+        raise ResponseParserError("no listing of a bucket")
     customized_response_dict[LISTED] = []
-    if response_dict["status_code"] != 200 or first < 0 or last < first:  # noqa: PLR2004
+    first, last = body.find(_OPEN), body.rfind(_CLOSE)
+    if first < 0:
         return
     try:
         # Expat bounds what entities may grow to; botocore reads all answers so.

@@ -278,14 +278,14 @@ def _check_endpoint(values: dict[str, str]) -> list[ErrorItem]:
     wrong: list[ErrorItem] = [
         {"field": "endpoint", "detail": "An endpoint looks like https://minio.example.org:9000, without a path."}
     ]
-    text = values.get("endpoint", "").rstrip("/")
+    text = values.get("endpoint", "")
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         port = parts.port
     except ValueError:
         return wrong
     host = (parts.hostname or "").lower()
-    extra = parts.path or parts.query or parts.fragment or parts.username or parts.password
+    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in {"http", "https"} or extra or not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host):
         return wrong
     shown = f"[{host}]" if ":" in host else host

@@ -7,9 +7,34 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from datasets_app.sources.base import Source
+from datasets_app.sources.base import Route, Settings, Source
+from datasets_app.sources.registry import PROVIDERS
+from datasets_app.sources.s3_profiles import AmazonS3
 from tests.sources.contract import Remote
 from tests.sources.http_double import Answer, HttpDouble, Request
+from tests.sources.ministack import Ministack
+
+SECRETS = ("secret_key", "session_token")
+
+
+def connect_minio(endpoint: str, access_key: str, route: Route, **values: str) -> Source:
+    """Connect as the form would."""
+    provider = PROVIDERS["minio"]
+    shown = {name: value for name, value in values.items() if name not in SECRETS}
+    secrets = {name: value for name, value in values.items() if name in SECRETS}
+    settings = Settings({"endpoint": endpoint, "access_key": access_key, **shown}, secrets)
+    return provider.connect(provider.clean(settings), route)
+
+
+def connect_amazon(server: Ministack, route: Route, **values: str) -> Source:
+    """Connect as the form would, but to ministack, with the keys of its user unless others are given."""
+    provider = AmazonS3(endpoint=server.endpoint)
+    shown = {name: value for name, value in values.items() if name not in SECRETS}
+    secrets = {name: value for name, value in values.items() if name in SECRETS}
+    settings = Settings(
+        {"access_key": server.keys.access_key, **shown}, {"secret_key": server.keys.secret_key, **secrets}
+    )
+    return provider.connect(provider.clean(settings), route)
 
 
 class S3Remote(Remote):

@@ -6,31 +6,15 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from datasets_app.sources.base import Route, Settings, Source
-from datasets_app.sources.registry import PROVIDERS
-from datasets_app.sources.s3_profiles import AmazonS3
+from datasets_app.sources.base import Route
 from tests.servers import S3Server
 from tests.sources.contract import Remote, SourceContract
 from tests.sources.ministack import Ministack
-from tests.sources.s3_remote import S3Remote
+from tests.sources.s3_remote import S3Remote, connect_amazon, connect_minio
 
 pytestmark = pytest.mark.server
 
 BUCKET = "contract"
-
-
-def connect_minio(server: S3Server, route: Route, **secrets: str) -> Source:
-    """Connect as the form would."""
-    provider = PROVIDERS["minio"]
-    values = {"endpoint": server.endpoint, "access_key": server.access_key}
-    return provider.connect(provider.clean(Settings(values, {"secret_key": server.secret_key, **secrets})), route)
-
-
-def connect_amazon(server: Ministack, route: Route, **values: str) -> Source:
-    """Connect as the form would, but to ministack."""
-    provider = AmazonS3(endpoint=server.endpoint)
-    settings = Settings({"access_key": server.keys.access_key, **values}, {"secret_key": server.keys.secret_key})
-    return provider.connect(provider.clean(settings), route)
 
 
 class TestMinIO(SourceContract):
@@ -49,7 +33,8 @@ class TestMinIO(SourceContract):
         )
         if BUCKET not in {found["Name"] for found in client.list_buckets()["Buckets"]}:
             client.create_bucket(Bucket=BUCKET)
-        yield S3Remote(client, connect_minio(s3_server, guarded_route), bucket=BUCKET)
+        source = connect_minio(s3_server.endpoint, s3_server.access_key, guarded_route, secret_key=s3_server.secret_key)
+        yield S3Remote(client, source, bucket=BUCKET)
         client.close()
 
 

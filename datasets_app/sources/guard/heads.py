@@ -40,11 +40,11 @@ class Answer(Exception):
         self.status, self.marker, self.sentence = status, marker, sentence
 
     def encode(self) -> bytes:
-        """Return its bytes. The reason holds the sentence too: of a refused CONNECT, clients show nothing else."""
+        """Return its bytes. The reason and a header hold the sentence too: clients show only one of them."""
         text = f"{self.marker}: {self.sentence}"
         body = f"<?xml version='1.0'?><Error><Code>{self.marker}</Code><Message>{text}</Message></Error>"
         head = (
-            f"HTTP/1.1 {self.status} {text}\r\nX-Source-Guard: {self.marker}\r\nContent-Type: application/xml\r\n"
+            f"HTTP/1.1 {self.status} {text}\r\nX-Source-Guard: {text}\r\nContent-Type: application/xml\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return (head + body).encode("ascii", "replace")
