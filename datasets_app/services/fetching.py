@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datasets_app.services.landing import LargeFile
     from datasets_app.sources.base import SourceFile, Tree
 
-RANGE_BYTES: Final = 8 * 2**20
 # Where new objects were put among the old ones, what was one page has become several.
 PAGES_AGAIN: Final = 3
 

@@ -20,6 +20,7 @@ from datasets_app.sources.checksums import start_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from datasets_app.services.import_parts import PartFile
     from datasets_app.sources.base import SourceFile
@@ -116,8 +117,12 @@ class LargeFile:
         self.error: Exception | None = None
         self.pack_id = staged_as or uuid.uuid4()
         self.is_restarted = False
+        self.is_kept = staged_as is not None
+        self.syncing: Future[int] | None = None
         self._resume_at = self._present(staged_size) if staged_as is not None else 0
         if not self._resume_at:
+            # Nothing is left: a key of the store is never used twice.
+            self.pack_id = uuid.uuid4()
             content.staging().create(self.pack_id, self.source.size)
         self._descriptor = os.open(content.staging().path(self.pack_id), os.O_RDWR | os.O_CLOEXEC)
         self.start(self.source)
@@ -196,6 +201,7 @@ class LargeFile:
 
     def discard(self) -> None:
         """Remove the staging file."""
+        self.is_kept = False
         content.staging().remove(self.pack_id)
 
     def _present(self, size: int) -> int:
