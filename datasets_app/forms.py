@@ -12,6 +12,7 @@ from django.forms.boundfield import BoundField
 
 from datasets_app.errors import AppError
 from datasets_app.models import NAME_RULE, Job, Role
+from datasets_app.services.searching import Search
 from datasets_app.sources.base import Field, Provider
 
 
@@ -345,3 +346,31 @@ def _input_of(field: Field, *, is_stored: bool) -> forms.Field:
     if field.kind == "long":
         return forms.CharField(**common, widget=forms.Textarea(attrs={**attrs, "rows": 5, "class": "mono"}))
     return forms.CharField(**common, widget=forms.TextInput(attrs=attrs))
+
+
+class FileSearchForm(forms.Form):
+    """What to look for in a version; nonsense in a size is as if nothing were asked."""
+
+    q = forms.CharField(required=False, max_length=500)
+    suffix = forms.CharField(required=False, max_length=50)
+    least = SizeField(required=False)
+    most = SizeField(required=False)
+    number = forms.IntegerField(required=False, min_value=1)
+
+    @property
+    def search(self) -> Search:
+        """What was asked."""
+        self.is_valid()
+        given = self.cleaned_data
+        return Search(
+            text=given.get("q", ""),
+            suffix=given.get("suffix", ""),
+            least_size=given.get("least"),
+            most_size=given.get("most"),
+        )
+
+    @property
+    def page(self) -> int:
+        """Which page of the answers."""
+        self.is_valid()
+        return int(self.cleaned_data.get("number") or 1)

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 
 from datasets_app.errors import AppError
-from datasets_app.services import finishing, garbage, mounts, preview_cache, running, uploads, versions
+from datasets_app.services import finishing, folders, garbage, mounts, preview_cache, running, uploads, versions
 
 logger = logging.getLogger(__name__)
 
@@ -71,3 +71,9 @@ def trim_mounts() -> None:
 def trim_previews() -> None:
     """Remove previews that nobody looked at for longest, down to what may be kept."""
     preview_cache.trim()
+
+
+@shared_task(name="datasets_app.count_folder")
+def count_folder(*, directory_id: int) -> None:
+    """Count the files of a large folder by their endings, for its page."""
+    folders.count_folder(directory_id)

@@ -4,7 +4,19 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
-from datasets_app.views import account, connections, datasets, job_new, jobs, teams, tree, uploads, versions
+from datasets_app.views import (
+    account,
+    connections,
+    datasets,
+    job_new,
+    jobs,
+    labels,
+    teams,
+    trash,
+    tree,
+    uploads,
+    versions,
+)
 
 
 class VersionName:
@@ -59,13 +71,25 @@ dataset_pages = [
     path(DATASET, datasets.dataset_detail, name="dataset_detail"),
     path(f"{DATASET}edit/", datasets.dataset_edit, name="dataset_edit"),
     path(f"{DATASET}upload/", uploads.version_upload_new, name="version_upload_new"),
+    path(f"{DATASET}labels/", labels.dataset_labels, name="dataset_labels"),
+    path(f"{DATASET}labels/<str:label>/delete/", labels.label_delete, name="label_delete"),
+    path(f"{DATASET}archive/", trash.dataset_archive, name="dataset_archive"),
+    path(f"{DATASET}unarchive/", trash.dataset_unarchive, name="dataset_unarchive"),
+    path(f"{DATASET}delete/", trash.dataset_delete, name="dataset_delete"),
+    path(f"{DATASET}restore/", trash.dataset_restore, name="dataset_restore"),
+    path(f"{TEAM}trash/", trash.trash_list, name="trash_list"),
     path(VERSION, versions.version_detail, name="version_detail"),
+    path(f"{VERSION}delete/", trash.version_delete, name="version_delete"),
+    path(f"{VERSION}restore/", trash.version_restore, name="version_restore"),
     path(f"{VERSION}upload/", uploads.version_upload, name="version_upload"),
     path(f"{VERSION}status/", versions.version_status, name="version_status"),
     path(f"{VERSION}seal/", versions.version_seal, name="version_seal"),
     path(f"{VERSION}abandon/", versions.version_abandon, name="version_abandon"),
     path(f"{VERSION}tree/", tree.version_tree, name="version_tree"),
     path(f"{VERSION}tree/<path:path>", tree.version_tree, name="version_tree"),
+    path(f"{VERSION}types/", tree.folder_types, name="folder_types"),
+    path(f"{VERSION}types/<path:path>", tree.folder_types, name="folder_types"),
+    path(f"{VERSION}search/", tree.version_search, name="version_search"),
     path(f"{VERSION}files/<path:path>", tree.file_detail, name="file_detail"),
     path(f"{VERSION}products/<path:path>", tree.file_product, name="file_product"),
 ]

@@ -45,3 +45,26 @@ def recognise(head: bytes, name: str) -> Kind | None:
     """Return the kind of a file by its first bytes (64 KiB are plenty) and its name; None for unknown bytes."""
     lower = name.lower()
     return next((kind for kind in _IN_ORDER if head and kind.recognises(head, lower)), None)
+
+
+_MODALITIES: Final = {
+    "image": ".png .jpg .jpeg .gif .webp .avif .bmp .tif .tiff .ico .jp2 .ppm .pgm .tga .qoi .psd",
+    "audio": ".mp3 .wav .flac .ogg .oga .opus .m4a .aac .aif .aiff .au .caf",
+    "video": ".mp4 .m4v .mov .webm .mkv .avi .flv .mpg .mpeg .ogv .3gp",
+    "table": ".csv .tsv .jsonl .ndjson .parquet .arrow .feather .csv.gz .tsv.gz .jsonl.gz .csv.zst .jsonl.zst",
+    "text": ".txt .md .html .xml .json .yaml .yml .toml .py .js .ts .c .h .cpp .java .go .rs .sh .ipynb .pdf .log .srt",
+    "archive": ".zip .tar .tar.gz .tgz .tar.zst .tar.bz2 .tar.xz .7z .rar",
+    "arrays": ".npy .npz .h5 .hdf5 .safetensors .pt .pth .ckpt .onnx .gguf .bin",
+}
+_BY_SUFFIX: Final = {suffix: name for name, suffixes in _MODALITIES.items() for suffix in suffixes.split()}
+
+
+def modality(name: str) -> str:
+    """Guess by its name what a file is about: image, audio, video, table, text, archive, arrays, or other."""
+    parts = name.lower().rsplit(".", 2)
+    for kept in (2, 1):
+        if len(parts) > kept:
+            found = _BY_SUFFIX.get("." + ".".join(parts[-kept:]))
+            if found:
+                return found
+    return "other"

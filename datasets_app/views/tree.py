@@ -11,9 +11,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from datasets_app.errors import NotFound
+from datasets_app.forms import FileSearchForm
 from datasets_app.models import Directory
 from datasets_app.services.browsing import find_node, list_directory
+from datasets_app.services.folders import count_types, describe_folder
 from datasets_app.services.previewing import HEAD_BYTES, make_product, preview_file
+from datasets_app.services.searching import search_files
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
@@ -47,6 +50,7 @@ def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -
         # What every row's links begin with: reversing an address for each of them would take most of the page's time.
         "tree_url": reverse("version_tree", args=(team.name, name, version.number)),
         "files_url": reverse("file_detail", args=(team.name, name, version.number, "-")).removesuffix("-"),
+        "products_url": reverse("file_product", args=(team.name, name, version.number, "-")).removesuffix("-"),
         "bytes_url": f"{api}/files/{quote(path)}",
         "api_url": api,
     }
@@ -71,7 +75,34 @@ def version_tree(request: SignedInRequest, team: str, name: str, number: int | s
     }
     if is_part(request):
         return render(request, "tree/version_tree.html#rows", context)
-    return render(request, "tree/version_tree.html", context | {"directory": node})
+    overview = describe_folder(node, entries=page.items) if not cursor else None
+    return render(
+        request, "tree/version_tree.html", context | {"directory": node, "overview": overview, "is_folder": True}
+    )
+
+
+@require_safe
+@signed_in
+def folder_types(request: SignedInRequest, team: str, name: str, number: int, path: str = "") -> HttpResponse:
+    """Show the kinds of files below a directory; asked for again and again while a worker counts them."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    node = find_node(request.user, version=version, path=path)
+    if not isinstance(node, Directory):
+        return redirect("file_detail", team=team, name=name, number=number, path=path.strip("/"))
+    return render(request, "tree/types.html", tree_frame(version, path) | {"types": count_types(node)})
+
+
+@require_safe
+@signed_in
+def version_search(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
+    """Find files in a version by name, glob, ending and size."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    form = FileSearchForm(request.GET)
+    found = search_files(request.user, version=version, search=form.search, page=form.page)
+    context = tree_frame(version) | {"form": form, "search": form.search, "found": found}
+    return render(
+        request, "tree/version_search.html#results" if is_part(request) else "tree/version_search.html", context
+    )
 
 
 @require_safe
