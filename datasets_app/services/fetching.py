@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from datasets_app.services.import_parts import PartFile, PartFiles
     from datasets_app.services.landing import LargeFile
-    from datasets_app.sources.base import SourceFile, Tree
+    from datasets_app.sources.base import Data, SourceFile, Tree
 
 # Where new objects were put among the old ones, what was one page has become several.
 PAGES_AGAIN: Final = 3
@@ -27,7 +27,7 @@ class Fetched(NamedTuple):
 
     file: PartFile
     source: SourceFile
-    data: bytes = b""
+    data: Data = b""
     sha256: bytes = b""
     error: Exception | None = None
 
@@ -78,14 +78,14 @@ def fetch_files(tree: Tree, patience: Patience, files: Sequence[PartFile], again
     return outcomes
 
 
-def fetch_range(tree: Tree, patience: Patience, large: LargeFile, offset: int, length: int) -> bytes:
+def fetch_range(tree: Tree, patience: Patience, large: LargeFile, offset: int, length: int) -> Data:
     """Read a range of a large file and write it where it belongs. Raises SourceError, OutageError, StoppedError."""
     data = patience.call(_exactly, tree, large.source, offset, length)
     large.write(offset, data)
     return data
 
 
-def _exactly(tree: Tree, source: SourceFile, offset: int, length: int) -> bytes:
+def _exactly(tree: Tree, source: SourceFile, offset: int, length: int) -> Data:
     data = tree.fetch_range(source, offset, length)
     if len(data) != length:
         raise SourceError(Cause.DAMAGED, f"Of {length} bytes that were asked for, {len(data)} came.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from datasets_app.services.import_parts import PartFile
-    from datasets_app.sources.base import SourceFile
+    from datasets_app.sources.base import Data, SourceFile
 
 # A pack is closed when so many files are in it, or so many seconds after its first, so that little is lost in a crash.
 PACK_FILES: Final = 1000
@@ -42,11 +42,11 @@ class PackBuffer:
         self.copied: list[Copied] = []
         self.failed: list[Failed] = []
         self.parts: set[HeldPart] = set()
-        self._bytes: dict[bytes, bytes] = {}
+        self._bytes: dict[bytes, Data] = {}
         self._size = 0
         self._began_at = 0.0
 
-    def add(self, part: HeldPart, copied: Copied, data: bytes) -> None:
+    def add(self, part: HeldPart, copied: Copied, data: Data) -> None:
         """Take a file's bytes."""
         self._settle(part)
         self.copied.append(copied)
@@ -96,7 +96,7 @@ class PackBuffer:
         return StoredBytes(pack_id, slices, set(known))
 
 
-def write_all(write: Callable[[memoryview], object], data: bytes) -> None:
+def write_all(write: Callable[[memoryview], object], data: Data) -> None:
     """Write in blocks that the kernel takes quickly."""
     view = memoryview(data)
     for start in range(0, len(view), WRITE_BYTES):
@@ -162,7 +162,7 @@ class LargeFile:
                 raise Gone("The bytes that were fetched are no longer here.")
             self.hash(data)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Data) -> None:
         """Write one range. For any thread."""
         view = memoryview(data)
         for start in range(0, len(view), WRITE_BYTES):
@@ -171,7 +171,7 @@ class LargeFile:
             while done < len(block):
                 done += os.pwrite(self._descriptor, block[done:], offset + start + done)
 
-    def hash(self, data: bytes) -> None:
+    def hash(self, data: Data) -> None:
         """Take the next bytes in their order."""
         self._sha256.update(data)
         if self._checksum is not None:

@@ -145,6 +145,10 @@ class Settings:
     secrets: Mapping[str, str] = field(default_factory=dict)
 
 
+# What a source hands out, as its client library holds it: len(), hashing, writing and bytes() work on both alike.
+Data = bytes | memoryview
+
+
 class Tree(Protocol):
     """Everything below one source path at one state. Safe to use from several threads."""
 
@@ -155,11 +159,11 @@ class Tree(Protocol):
         """List every object in pages, `after` the cursor of an earlier page; memory holds one page."""
         ...
 
-    def fetch(self, file: SourceFile) -> bytes:
+    def fetch(self, file: SourceFile) -> Data:
         """Read a whole small object in one request. CHANGED, when it is no longer what was listed."""
         ...
 
-    def fetch_range(self, file: SourceFile, offset: int, length: int) -> bytes:
+    def fetch_range(self, file: SourceFile, offset: int, length: int) -> Data:
         """Read exactly `length` bytes from `offset`, of the object that was listed and no other."""
         ...
 

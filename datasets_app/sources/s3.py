@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.exceptions import BaseError
 
-from datasets_app.sources.base import PAGE_FILES, Cause, CheckStep, Entry, Page, SourceError, SourceFile, Walk
+from datasets_app.sources.base import PAGE_FILES, Cause, CheckStep, Data, Entry, Page, SourceError, SourceFile, Walk
 from datasets_app.sources.s3_clients import S3Clients
 from datasets_app.sources.s3_errors import (
     BOTO_ERRORS,
@@ -214,11 +214,11 @@ class S3Tree:
             if not token or not answer.get("IsTruncated"):
                 return
 
-    def fetch(self, file: SourceFile) -> bytes:
+    def fetch(self, file: SourceFile) -> Data:
         """Read a whole object."""
         return self._get(file, {})
 
-    def fetch_range(self, file: SourceFile, offset: int, length: int) -> bytes:
+    def fetch_range(self, file: SourceFile, offset: int, length: int) -> Data:
         """Read a range of it."""
         return self._get(file, {"range": (offset, offset + length)})
 
@@ -235,12 +235,13 @@ class S3Tree:
             )
         return _with_checksum(file, cast("dict[str, Any]", answer))
 
-    def _get(self, file: SourceFile, options: GetOptions) -> bytes:
+    def _get(self, file: SourceFile, options: GetOptions) -> Data:
         if etag := etag_of(file):
             options["if_match"] = etag
         if not self._needs_botocore and not _ODD.search(file.key):
             try:
-                return obstore.get(self._store, file.key, options=options).bytes().to_bytes()
+                # A view: a copy would cost as much as half of the hashing.
+                return memoryview(obstore.get(self._store, file.key, options=options).bytes())
             except (BaseError, OSError) as error:
                 failure = error
             # Not raised as its cause: obstore's text holds the request's headers, and so the session token.

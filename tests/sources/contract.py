@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from datasets_app.sources.base import PAGE_FILES, Cause, Source, SourceError, SourceFile, Tree
+from datasets_app.sources.base import PAGE_FILES, Cause, Data, Source, SourceError, SourceFile, Tree
 
 # Legal paths that clients like to spoil.
 ODD_NAMES = (
@@ -127,7 +127,7 @@ class SourceContract:
         tree = remote.open()
         file = list_all(tree)["x"]
         remote.put({"x": new})
-        reads: list[Callable[[], bytes]] = [lambda: tree.fetch(file), lambda: tree.fetch_range(file, 0, 2000)]
+        reads: list[Callable[[], Data]] = [lambda: tree.fetch(file), lambda: tree.fetch_range(file, 0, 2000)]
         for read in reads:
             if remote.is_pinned:
                 assert bytes(read()) == old
