@@ -23,6 +23,7 @@ from datasets_app.store.listing import StoredObject
 from datasets_app.store.packs import MissingPack
 
 PACK = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{32})")
+MANIFEST = re.compile(rf"{MANIFESTS}/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.ndjson\.zst")
 # Half-written files, and probes of the health check that outlived their process.
 PARTIAL = re.compile(r"(.*/)?\.new-[^/]+|probe/[0-9a-f]{32}")
 REASON = "no row of the database knows it"
@@ -78,7 +79,7 @@ def _unknown_manifests(sweep: Sweep) -> Iterator[StoredObject]:
         # A pending version's seal may have written one that its row is about to name.
         pending = Version.objects.filter(status=Version.Status.PENDING).aggregate(oldest=Min("created_at"))["oldest"]
         old = [f for f in objects if pending is None or f.modified < pending.timestamp()]
-        old = [f for f in old if not PARTIAL.fullmatch(f.key)]
+        old = [f for f in old if MANIFEST.fullmatch(f.key)]
         rows = Version.objects.filter(manifest_key__in=[found.key for found in old])
         known = set(rows.values_list("manifest_key", flat=True))
         yield from (found for found in old if found.key not in known)
@@ -98,6 +99,10 @@ def _is_foreign(found: StoredObject) -> bool:
 
 
 def _remove(sweep: Sweep, kind: RemovedObject.Kind, objects: list[StoredObject], reason: str) -> None:
+    # What is going already has its entry.
+    entries = RemovedObject.objects.filter(removed_at=None, key__in=[found.key for found in objects])
+    going = set(entries.values_list("key", flat=True))
+    objects = [found for found in objects if found.key not in going]
     if not objects:
         return
     with transaction.atomic():

@@ -1,0 +1,1 @@
+"""Garbage collection: what goes, what stays, and that nobody who links is ever in danger."""
