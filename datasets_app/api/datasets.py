@@ -11,6 +11,7 @@ from ninja import Path, Router
 
 from datasets_app.api.auth import ApiRequest
 from datasets_app.api.schemas import Answer, Body, Page
+from datasets_app.api.trash import TrashAnswer
 from datasets_app.services.datasets import (
     DatasetSummary,
     create_dataset,
@@ -18,6 +19,7 @@ from datasets_app.services.datasets import (
     summarize_dataset,
     update_dataset,
 )
+from datasets_app.services.trash import delete_dataset
 
 router = Router()
 
@@ -127,3 +129,9 @@ def update(request: ApiRequest, team: Path[str], name: Path[str], payload: Datas
     """Change the description or the tags. Needs the role writer."""
     update_dataset(request.auth, team=team, name=name, description=payload.description, tags=payload.tags)
     return get(request, team, name)
+
+
+@router.delete("/{name}", response=TrashAnswer, operation_id="delete_dataset", summary="Delete a dataset")
+def delete(request: ApiRequest, team: Path[str], name: Path[str]) -> TrashAnswer:
+    """Move a dataset with all its versions to the trash; 409 while active jobs or imports use it. Needs writer."""
+    return TrashAnswer.of(delete_dataset(request.auth, team=team, name=name))

@@ -11,9 +11,10 @@ from ninja import Path, Router, Status
 
 from datasets_app.api.auth import ApiRequest
 from datasets_app.api.schemas import Answer, Body, Page
+from datasets_app.api.trash import TrashAnswer
 from datasets_app.errors import Invalid
 from datasets_app.models import Version
-from datasets_app.services import plans, uploads, versions
+from datasets_app.services import plans, trash, uploads, versions
 from datasets_app.services.browsing import list_versions
 from datasets_app.services.datasets import get_dataset
 from datasets_app.services.progress import StagingProgress, measure_staging
@@ -172,6 +173,22 @@ def create(request: ApiRequest, team: Path[str], name: Path[str], payload: NewVe
 def get(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> VersionAnswer:
     """Return one version; while it is open, with the progress of what was declared for it."""
     return VersionAnswer.of(_find(request, team, name, number), staged=True)
+
+
+@router.delete("/{number}", response=TrashAnswer, operation_id="delete_version", summary="Delete a version")
+def delete(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> TrashAnswer:
+    """Move a sealed version to the trash; 409 for an open one, and while a job or an open version uses it.
+
+    Needs the role writer.
+    """
+    return TrashAnswer.of(trash.delete_version(request.auth, version=_find(request, team, name, number)))
+
+
+@router.post("/{number}/restore", response=VersionAnswer, operation_id="restore_version", summary="Restore a version")
+def restore(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> VersionAnswer:
+    """Take a version out of the trash; 409 while its whole dataset is there. Needs the role writer."""
+    trash.restore_version(request.auth, team=team, dataset=name, number=number)
+    return VersionAnswer.of(_find(request, team, name, number))
 
 
 @router.post("/{number}/plan", response=PlanAnswer, operation_id="plan_files", summary="Declare files")

@@ -22,6 +22,7 @@ from datasets_app.services.datasets import (
     summarize_dataset,
     update_dataset,
 )
+from datasets_app.services.labels import label_names
 from datasets_app.services.teams import get_team
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
@@ -89,11 +90,13 @@ def dataset_detail(request: SignedInRequest, team: str, name: str) -> HttpRespon
     summary = summarize_dataset(request.user, team=team, name=name)
     cursor = request.GET.get("cursor")
     versions = list_versions(request.user, dataset=summary.dataset, cursor=cursor)
+    labels = label_names(summary.dataset, versions.items)
     context = {
         "team": summary.dataset.team,
         "dataset": summary.dataset,
         "summary": summary,
         "versions": versions,
+        "rows": [(version, labels[version.pk]) for version in versions.items],
         "cursor": cursor,
         "is_moving": not cursor and any(version.status not in Version.FINAL for version in versions.items),
         "may_edit": may(request.user, "dataset.edit", summary.dataset),

@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from datasets_app.models import Connection, Invitation, Job, Role, Team, Upload, User
+from datasets_app.models import Connection, Invitation, Job, Label, Role, Team, Upload, User
 from datasets_app.services.credentials import encrypt_secrets
 from tests.connections.shelf import SHELF, VALUES, install_shelf
 from tests.factories import (
@@ -59,11 +59,13 @@ OPEN = {
 }
 READERS_MAY = {"teams/<str:team>/switch/", "teams/<str:team>/leave/"}
 NAME = "images"
+LABEL = "prod"
 FOLDER, FILE = "docs", "docs/readme.txt"
 # Bodies that are right, so that the answer is not about them; by the last two words of the address, or the last.
 BODIES: dict[str, object] = {
     "datasets": {"name": "another"},
     NAME: {"description": "x"},
+    LABEL: {"version": 1},
     "versions": {},
     "plan": {"files": [{"path": "a", "size": 1}]},
     "remove": {"paths": ["a"]},
@@ -123,7 +125,8 @@ def team() -> Team:
     team = make_team("vision")
     make_connection(team)
     dataset = make_dataset(team, NAME)
-    make_available_version(dataset, {FILE: b"secret"})
+    sealed = make_available_version(dataset, {FILE: b"secret"})
+    Label.objects.create(dataset=dataset, name=LABEL, version=sealed)
     version = make_version(dataset)
     Job.objects.create(team=team, name=NAME, kind="training", command=["true"])
     later = timezone.now() + timedelta(days=1)
@@ -152,6 +155,7 @@ def address(route: str, team: Team) -> str:
         "other": "1",
         "path": FOLDER if "/tree/" in route else FILE,
         "upload_id": str(Upload.objects.get().pk),
+        "label": LABEL,
         "invitation_id": str(Invitation.objects.get().pk),
     }
     return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: values[match[1]], route)

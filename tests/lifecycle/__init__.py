@@ -1,0 +1,1 @@
+"""A dataset's whole life: new versions, labels, archive, trash, space."""
