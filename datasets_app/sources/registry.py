@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from datasets_app.sources.huggingface import HuggingFaceHub
 from datasets_app.sources.s3_profiles import AmazonS3, CloudflareR2, MinIO
 
 if TYPE_CHECKING:
@@ -15,5 +16,6 @@ _ALL: Final[tuple[Provider, ...]] = (
     AmazonS3(),
     MinIO(),
     CloudflareR2(),
+    HuggingFaceHub(),
 )
 PROVIDERS: Final[Mapping[str, Provider]] = {provider.name: provider for provider in _ALL}

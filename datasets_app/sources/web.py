@@ -16,11 +16,12 @@ import certifi
 import urllib3
 
 from datasets_app.sources.base import Cause, Route, SourceError
+from datasets_app.sources.guard import find_refusal
 from datasets_app.sources.network_errors import explain_network_error
 
 CONNECT_SECONDS: Final = 15.0
 READ_SECONDS: Final = 60.0
-# A body that comes slower than this, in bytes a second, is given up: a thread waits for it.
+# A body that comes slower than this on average, in bytes a second, is given up: a thread waits for it.
 SLOWEST: Final = 16 * 1024
 # Connections that are kept open to one host.
 KEPT: Final = 32
@@ -81,14 +82,13 @@ class Web:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, limit: int) -> Reply:
         host = urlsplit(url).hostname or url
-        end = time.monotonic() + self.patience + limit / SLOWEST
         try:
             response = self._pool.request(
                 method, url, headers=headers, body=body, redirect=False, retries=False, preload_content=False
             )
             try:
                 most = limit + 1 if response.status < FIRST_ERROR else ERROR_BYTES
-                return Reply(response.status, response.headers, self._read(response, most, end, host), url)
+                reply = Reply(response.status, response.headers, self._read(response, most, host), url)
             finally:
                 # A connection whose body was not read to the end can't bring another answer.
                 if response.length_remaining:
@@ -96,13 +96,17 @@ class Web:
                 response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise explain_network_error(error, host=host, store=self.store) from error
+        # Of a request that was not for a tunnel, the guard's refusal is an answer like any other.
+        if "X-Source-Guard" in reply.headers and (refusal := find_refusal(reply.data.decode(errors="replace"))):
+            raise refusal
+        return reply
 
-    def _read(self, response: urllib3.BaseHTTPResponse, most: int, end: float, host: str) -> bytes:
+    def _read(self, response: urllib3.BaseHTTPResponse, most: int, host: str) -> bytes:
         pieces: list[bytes] = []
-        size = 0
+        size, begin = 0, time.monotonic()
         while size < most and (piece := response.read1(min(BLOCK, most - size), decode_content=False)):
             pieces.append(piece)
             size += len(piece)
-            if time.monotonic() > end:
+            if time.monotonic() - begin > self.patience + size / SLOWEST:
                 raise SourceError(Cause.UNREACHABLE, f"{host} sends too slowly: it was given up after {size} bytes.")
         return b"".join(pieces)
