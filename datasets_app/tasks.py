@@ -8,7 +8,17 @@ from uuid import UUID
 from celery import shared_task
 
 from datasets_app.errors import AppError
-from datasets_app.services import finishing, folders, garbage, mounts, preview_cache, running, uploads, versions
+from datasets_app.services import (
+    finishing,
+    folders,
+    garbage,
+    importing,
+    mounts,
+    preview_cache,
+    running,
+    uploads,
+    versions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +69,18 @@ def run_jobs() -> None:
 def reap_jobs() -> None:
     """Fail jobs whose worker died, and wake a worker for those that wait."""
     running.reap_jobs()
+
+
+@shared_task(name="datasets_app.run_imports")
+def run_imports() -> None:
+    """List or copy for a while, for the import that has waited longest for a turn."""
+    importing.run_imports()
+
+
+@shared_task(name="datasets_app.reap_imports")
+def reap_imports() -> None:
+    """Start imports whose turn it is, and wake workers for those that nobody works at."""
+    importing.reap_imports()
 
 
 @shared_task(name="datasets_app.trim_mounts")

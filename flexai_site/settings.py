@@ -311,6 +311,11 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 # Work that is due regularly; "expires" drops what piled up while no worker ran.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reap": {"task": "datasets_app.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
+    "reap_imports": {
+        "task": "datasets_app.reap_imports",
+        "schedule": REAP_SECONDS,
+        "options": {"expires": REAP_SECONDS},
+    },
     "reap_jobs": {"task": "datasets_app.reap_jobs", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
     "trim_previews": {"task": "datasets_app.trim_previews", "schedule": 3600, "options": {"expires": 3600}},
     "trim_mounts": {"task": "datasets_app.trim_mounts", "schedule": 600, "options": {"expires": 600}},

@@ -11,7 +11,18 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from datasets_app.errors import AppError, Conflict, ErrorItem, NotFound
-from datasets_app.models import AuditEvent, Blob, Dataset, Directory, StagedFile, StagedRemoval, Upload, User, Version
+from datasets_app.models import (
+    AuditEvent,
+    Blob,
+    Dataset,
+    Directory,
+    Import,
+    StagedFile,
+    StagedRemoval,
+    Upload,
+    User,
+    Version,
+)
 from datasets_app.models.fields import below
 from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import require
@@ -108,7 +119,10 @@ def _hold_base(dataset: Dataset, number: int) -> Version:
 
 
 def abandon_version(actor: User, *, version: Version) -> None:
-    """Drop an open version with everything that was staged for it. Stored bytes stay until they are collected."""
+    """Drop an open version with everything that was staged for it, and cancel an import into it.
+
+    Stored bytes stay until they are collected.
+    """
     require(actor, "version.abandon", version)
     with transaction.atomic():
         lock_open(version)
@@ -122,29 +136,50 @@ def abandon_version(actor: User, *, version: Version) -> None:
 
 
 def seal_version(actor: User, *, version: Version) -> Version:
-    """Ask for the version to be sealed. Conflict, with paths, while a declared file lacks verified bytes."""
+    """Ask for the version to be sealed. Conflict, with paths, while a declared file lacks verified bytes.
+
+    Also while an import into it is under way, or has ended with files that are not here.
+    """
     require(actor, "version.seal", version)
     finish_arrived(version)
     with transaction.atomic():
         locked = lock_open(version)
-        missing = version.staged.missing().exclude(upload__status=Upload.Status.RECEIVED)
-        shown = list(missing.order_by("path")[:SHOWN_ERRORS])
-        if shown:
-            errors: list[ErrorItem] = [
-                {"path": f.path, "detail": f.error or "no bytes have arrived yet"} for f in shown
-            ]
-            raise Conflict(
-                f"{missing.count()} files of {version.label} are not there yet or failed. "
-                "Send them, or remove them from the version, then seal again.",
-                errors=errors,
-            )
-        if version.base_id is None and not version.staged.exists():
-            raise Conflict(f"{version.label} has no files yet: a version has at least one.")
-        Version.objects.filter(pk=locked.pk).update(status=Version.Status.PENDING, error="", attempts=0)
+        _refuse_unfinished_import(version)
+        start_sealing(locked)
         AuditEvent.objects.record(actor, team=version.dataset.team, verb="sealed version", subject=version.label)
-        enqueue(SEAL_TASK, version_id=version.pk)
     version.refresh_from_db()
     return version
+
+
+def start_sealing(version: Version) -> None:
+    """Hand a version, locked by `lock_open` in the caller's transaction, to a worker. Conflict as in `seal_version`.
+
+    No actor is asked: an import's creator was, when it began.
+    """
+    missing = version.staged.missing().exclude(upload__status=Upload.Status.RECEIVED)
+    shown = list(missing.order_by("path")[:SHOWN_ERRORS])
+    if shown:
+        errors: list[ErrorItem] = [{"path": f.path, "detail": f.error or "no bytes have arrived yet"} for f in shown]
+        raise Conflict(
+            f"{missing.count()} files of {version.label} are not there yet or failed. "
+            "Send them, or remove them from the version, then seal again.",
+            errors=errors,
+        )
+    if version.base_id is None and not version.staged.exists():
+        raise Conflict(f"{version.label} has no files yet: a version has at least one.")
+    Version.objects.filter(pk=version.pk).update(status=Version.Status.PENDING, error="", attempts=0)
+    enqueue(SEAL_TASK, version_id=version.pk)
+
+
+def _refuse_unfinished_import(version: Version) -> None:
+    """Refuse to seal what an import has not brought to its end: files that were never listed would be missing."""
+    latest = version.imports.order_by("pk").last()
+    if latest is not None and latest.is_active:
+        raise Conflict(f"An import into {version.label} is under way: it seals the version when all files are there.")
+    if latest is not None and latest.status in Import.INCOMPLETE and (latest.listed_files or latest.refused_files):
+        raise Conflict(
+            f"The import into {version.label} has not brought all files. Retry it, or leave out the files that failed."
+        )
 
 
 def run_seal(version_id: int) -> None:

@@ -1,0 +1,103 @@
+"""How far an import has come."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from datasets_app.models import Import, ImportProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SHOWN_PROBLEMS: Final = 100
+# A rate that is older says nothing about now.
+STALE_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """Files and bytes of an import. Sizes in bytes, speeds a second; times None where nothing is known.
+
+    `saved_size` did not have to be moved. `failed_files` includes what was refused. `problems` are the first 100.
+    """
+
+    is_listed: bool
+    listed_files: int
+    listed_size: int
+    linked_files: int
+    copied_files: int
+    copied_size: int
+    failed_files: int
+    skipped_files: int
+    saved_size: int
+    speed: float
+    files_speed: float
+    seconds_left: float | None
+    seconds: float | None
+    problems: list[ImportProblem]
+
+    @property
+    def done_files(self) -> int:
+        """Files that are here."""
+        return self.linked_files + self.copied_files
+
+    @property
+    def done_size(self) -> int:
+        """Bytes that are here."""
+        return self.saved_size + self.copied_size
+
+    @property
+    def percent(self) -> int:
+        """How much of what is listed is here, by bytes, or by files where there are no bytes; 100 only for all."""
+        done, total = (self.done_size, self.listed_size) if self.listed_size else (self.done_files, self.listed_files)
+        return min(99 if self.done_files < self.listed_files else 100, 100 * done // total) if total else 0
+
+
+def measure_import(run: Import) -> ImportProgress:
+    """Count how far the import has come, from its row alone; the caller may see it."""
+    files_speed, speed = _speeds(run.samples) if run.is_active else (0.0, 0.0)
+    problems = ImportProblem.objects.filter(run=run).order_by("pk")[:SHOWN_PROBLEMS]
+    begun, ended = run.started_at, run.finished_at
+    return ImportProgress(
+        is_listed=run.is_listed,
+        listed_files=run.listed_files,
+        listed_size=run.listed_size,
+        linked_files=run.linked_files,
+        copied_files=run.copied_files,
+        copied_size=run.copied_size,
+        failed_files=run.failed_files + run.refused_files,
+        skipped_files=run.skipped_files,
+        saved_size=run.linked_size,
+        speed=speed,
+        files_speed=files_speed,
+        seconds_left=_seconds_left(run, files_speed, speed),
+        seconds=((ended.timestamp() if ended else time.time()) - begun.timestamp()) if begun else None,
+        problems=list(problems) if run.failed_files or run.refused_files else [],
+    )
+
+
+def _speeds(samples: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Files and bytes a second over the last samples, each of which is (time, files, bytes)."""
+    if not samples:
+        return 0.0, 0.0
+    first, last = samples[0], samples[-1]
+    # To the present: what stands still gets slower and slower.
+    seconds = time.time() - first[0]
+    if seconds <= 0 or time.time() - last[0] > STALE_SECONDS:
+        return 0.0, 0.0
+    return (last[1] - first[1]) / seconds, (last[2] - first[2]) / seconds
+
+
+def _seconds_left(run: Import, files_speed: float, speed: float) -> float | None:
+    """Whatever takes longer: the bytes that are missing, or the files."""
+    if not run.is_listed or not run.is_active:
+        return None
+    files = run.listed_files - run.linked_files - run.copied_files - run.failed_files
+    size = run.listed_size - run.linked_size - run.copied_size
+    if files <= 0:
+        return 0.0
+    if files_speed <= 0:
+        return None
+    return max(files / files_speed, size / speed if speed > 0 and size > 0 else 0.0)
