@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import certifi
 import urllib3
@@ -57,6 +57,14 @@ def trust(route: Route) -> ssl.SSLContext:
     return context
 
 
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    """Return how to sign in at a proxy whose URL names a user; urllib3 leaves that to its caller."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    return dict(urllib3.make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}"))
+
+
 class Web:
     """A client for one store, which errors call `store`. Safe to use from several threads."""
 
@@ -69,7 +77,9 @@ class Web:
             "ssl_context": trust(route),
         }
         self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(route.proxy, **options) if route.proxy else urllib3.PoolManager(**options)  # type: ignore[arg-type]
+            urllib3.ProxyManager(route.proxy, proxy_headers=_proxy_headers(route.proxy), **options)  # type: ignore[arg-type]
+            if route.proxy
+            else urllib3.PoolManager(**options)  # type: ignore[arg-type]
         )
 
     def get(self, url: str, *, headers: Mapping[str, str], limit: int) -> Reply:
