@@ -1,0 +1,137 @@
+"""Broken files: cut off, with flipped bits, wrongly named. No exception but PreviewError, no process left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from datasets_app.previews.base import Ask, Budget, PreviewError
+from datasets_app.previews.process import run_preview
+from datasets_app.previews.registry import KINDS
+from tests.previews.test_kinds import Bytes, parquet, picture
+from tests.previews.test_more_kinds import ARCHIVES, FILES, film, packed, pdf, safetensors
+
+CASES = 50
+NIGHTLY_CASES = 2000
+SECONDS = 8
+NAMES = [
+    "a.parquet",
+    "a.csv",
+    "a.jsonl",
+    "a.json",
+    "a.png",
+    "a.tiff",
+    "a.wav",
+    "a.mp4",
+    "a.pdf",
+    "a.npz",
+    "a.pt",
+    "a.onnx",
+    "a.h5",
+    "a.zip",
+    "a.tar",
+    "a.ipynb",
+    "a.md",
+]
+
+
+def hdf5() -> bytes:
+    import io
+
+    import h5py
+    import numpy as np
+
+    sink = io.BytesIO()
+    with h5py.File(sink, "w") as file:
+        file.create_dataset("a/values", data=np.arange(200).reshape(20, 10), compression="gzip")
+    return sink.getvalue()
+
+
+SAMPLES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "image": ("a.png", lambda: picture("RGB", (60, 40))),
+    "media": ("a.mp4", film),
+    "pdf": ("a.pdf", lambda: pdf(2)),
+    "array": ("model.safetensors", safetensors),
+    "hdf5": ("a.h5", hdf5),
+    "model": ("a.pt", lambda: packed({"x/data.pkl": b"\x80\x02ctorch\nload\n.", "x/0": b"1234"})),
+    "encrypted": ("a.age", lambda: b"age-encryption.org/v1\n" + bytes(100)),
+    "table": ("a.parquet", lambda: parquet(2000)),
+    "archive": ("a.zip", lambda: packed(FILES)),
+    "notebook": (
+        "a.ipynb",
+        lambda: json.dumps({"cells": [{"cell_type": "code", "source": "1", "outputs": []}]}).encode(),
+    ),
+    "json": ("a.json", lambda: json.dumps({"a": [1, {"b": None}], "c": "text"}).encode()),
+    "markdown": ("a.md", lambda: b"---\na: 1\n---\n# Title\n\n| a | b |\n| - | - |\n| 1 | 2 |\n"),
+    "text": ("a.py", lambda: b"def f():\n    return 1\n" * 50),
+}
+
+
+def damage(data: bytes, chance: random.Random) -> bytes:
+    """Break a file in one of the ways in which files break."""
+    raw = bytearray(data)
+    match chance.randrange(4):
+        case 0:
+            return bytes(raw[: chance.randrange(len(raw))])
+        case 1:
+            for _ in range(chance.randint(1, 20)):
+                raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        case 2:
+            start = chance.randrange(len(raw))
+            raw[start : start + chance.randint(1, 64)] = chance.randbytes(chance.randint(0, 64))
+        case _:
+            start = chance.randrange(len(raw))
+            raw[start:start] = raw[: chance.randrange(len(raw))]
+    return bytes(raw)
+
+
+def drill(kind: str, cases: int) -> None:
+    name, make = SAMPLES[kind]
+    whole = make()
+    chance = random.Random(f"{kind} {cases}")
+    parts = ("", *KINDS[kind].parts)
+    for case in range(cases):
+        data = whole if case % 10 == 9 else damage(whole, chance)
+        # Each tenth is whole but under another kind's name.
+        label = chance.choice(NAMES) if case % 10 == 9 else name
+        ask = Ask(
+            label, part=chance.choice(parts), options={"member": "README.md"} if kind == "archive" and case % 2 else {}
+        )
+        began = time.monotonic()
+        try:
+            run_preview(kind, Bytes(data), ask, budget=Budget(seconds=SECONDS))
+        except PreviewError as error:
+            said = str(error)
+        else:
+            said = "nothing wrong"
+        assert said, (kind, case)
+        assert time.monotonic() - began < SECONDS + 3, (kind, case)
+    left = [
+        child for child in psutil.Process().children(recursive=True) if "previews.worker" in " ".join(child.cmdline())
+    ]
+    assert left == []
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_broken_files(kind: str) -> None:
+    drill(kind, CASES)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_very_many_broken_files(kind: str) -> None:
+    drill(kind, NIGHTLY_CASES)
+
+
+def test_every_kind_of_archive_is_drilled() -> None:
+    chance = random.Random(1)
+    for name, data in ARCHIVES:
+        for _ in range(10):
+            with contextlib.suppress(PreviewError):
+                run_preview("archive", Bytes(damage(data, chance)), Ask(name), budget=Budget(seconds=SECONDS))
