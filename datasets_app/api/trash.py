@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.utils import timezone
-from ninja import Path, Router
+from ninja import Path, Router, Status
 
 from datasets_app.api.auth import ApiRequest
-from datasets_app.api.schemas import Answer, Page
+from datasets_app.api.schemas import Answer, Body, Page
 from datasets_app.models import Dataset, Version
 from datasets_app.services import archiving, trash
 from datasets_app.services.datasets import get_dataset
@@ -94,6 +94,12 @@ class RemovalAnswer(Answer):
         )
 
 
+class Purge(Body):
+    """What must be typed to purge: a dataset's name, or a version's label such as `images@3`."""
+
+    confirm: str
+
+
 class ArchiveAnswer(Answer):
     """Since when a dataset is archived; null when it is not."""
 
@@ -142,6 +148,30 @@ def restore(request: ApiRequest, team: Path[str], name: Path[str]) -> ArchiveAns
     """Take a dataset out of the trash, as it was. Needs the role writer."""
     dataset = trash.restore_dataset(request.auth, team=team, name=name)
     return ArchiveAnswer(team=team, name=name, archived_at=dataset.archived_at)
+
+
+@router.post(
+    "/datasets/{name}/purge",
+    response={204: None},
+    operation_id="purge_dataset",
+    summary="Purge a dataset in the trash",
+)
+def purge_dataset(request: ApiRequest, team: Path[str], name: Path[str], payload: Purge) -> Any:  # noqa: ANN401
+    """Remove a dataset in the trash for good, now. Its bytes come back a grace period later. Needs the role admin."""
+    trash.purge_dataset(request.auth, team=team, name=name, typed=payload.confirm)
+    return Status(204, None)
+
+
+@router.post(
+    "/datasets/{name}/versions/{number}/purge",
+    response={204: None},
+    operation_id="purge_version",
+    summary="Purge a version in the trash",
+)
+def purge_version(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: Purge) -> Any:  # noqa: ANN401
+    """Remove a version in the trash for good, now. Its bytes come back a grace period later. Needs the role admin."""
+    trash.purge_version(request.auth, team=team, dataset=name, number=number, typed=payload.confirm)
+    return Status(204, None)
 
 
 @router.get(

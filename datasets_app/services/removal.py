@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ class Removal:
     composed: list[Version]
     # Sentences that say why it can't be done now; empty when it can.
     obstacles: list[str] = field(default_factory=list)
+    # It is in the trash: this is about removing it for good.
+    is_purge: bool = False
 
 
 def purge_time(deleted_at: datetime | None = None) -> datetime:
@@ -76,6 +78,44 @@ def describe_version_removal(actor: User, *, version: Version) -> Removal:
         open_count=0,
         obstacles=version_obstacles(version),
     )
+
+
+def describe_dataset_purge(actor: User, *, dataset: Dataset) -> Removal:
+    """Tell what purging a dataset in the trash touches. What else is in the trash still holds its bytes."""
+    require(actor, "dataset.purge", dataset)
+    mine = Version.objects.filter(dataset=dataset)
+    removal = _describe(
+        dataset.name,
+        mine.filter(status=Version.Status.AVAILABLE),
+        beside=_sealed_versions(dataset).exclude(dataset=dataset),
+        staged=_staged_in(dataset).exclude(version__dataset=dataset),
+        open_count=mine.exclude(status=Version.Status.AVAILABLE).count(),
+        obstacles=dataset_obstacles(dataset),
+    )
+    return replace(removal, is_purge=True, purge_at=_collection_time())
+
+
+def describe_version_purge(actor: User, *, version: Version) -> Removal:
+    """Tell the same for a version in the trash."""
+    require(actor, "dataset.purge", version.dataset)
+    removal = _describe(
+        version.label,
+        Version.objects.filter(pk=version.pk),
+        beside=_sealed_versions(version.dataset).exclude(pk=version.pk),
+        staged=_staged_in(version.dataset),
+        open_count=0,
+        obstacles=version_obstacles(version),
+    )
+    return replace(removal, is_purge=True, purge_at=_collection_time())
+
+
+def _collection_time() -> datetime:
+    """Return when the collector may take what is purged now."""
+    return timezone.now() + timedelta(hours=settings.GRACE_HOURS)
+
+
+def _sealed_versions(dataset: Dataset) -> QuerySet[Version]:
+    return Version.objects.filter(dataset__team=dataset.team_id, status=Version.Status.AVAILABLE)
 
 
 def live_versions(dataset: Dataset) -> QuerySet[Version]:

@@ -15,10 +15,12 @@ from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import AuditEvent, Dataset, User, Version
 from datasets_app.permissions import get_visible, require
 from datasets_app.services.datasets import get_dataset, lock_dataset
+from datasets_app.services.garbage import purge
 from datasets_app.services.labels import find_number
 from datasets_app.services.paging import Page, take_page
 from datasets_app.services.removal import dataset_obstacles, refuse_obstacles, version_obstacles
 from datasets_app.services.teams import get_team
+from datasets_app.services.validation import invalid_field
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -92,6 +94,27 @@ def restore_version(actor: User, *, team: str, dataset: str, number: int | str) 
             raise NotFound(f"{version.label} was purged meanwhile.")
     version.refresh_from_db(fields=("deleted_at", "deleted_by"))
     return version
+
+
+def purge_dataset(actor: User, *, team: str, name: str, typed: str) -> None:
+    """Remove a dataset in the trash for good, without waiting; `typed` must be its name. Only admins may."""
+    dataset = find_trashed_dataset(actor, team=team, name=name)
+    require(actor, "dataset.purge", dataset)
+    _check_typed(typed, name)
+    purge.purge_dataset(actor, dataset=dataset)
+
+
+def purge_version(actor: User, *, team: str, dataset: str, number: int | str, typed: str) -> None:
+    """Remove a version in the trash for good, without waiting; `typed` must be its label, such as `images@3`."""
+    version = find_trashed_version(actor, team=team, dataset=dataset, number=number)
+    require(actor, "dataset.purge", version.dataset)
+    _check_typed(typed, version.label)
+    purge.purge_version(actor, version=version)
+
+
+def _check_typed(typed: str, wanted: str) -> None:
+    if typed.strip() != wanted:
+        raise invalid_field("confirm", f"Type {wanted} to confirm that it goes for good.")
 
 
 def find_trashed_dataset(actor: User, *, team: str, name: str) -> Dataset:

@@ -8,18 +8,28 @@ from django.contrib import messages
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from datasets_app.errors import Conflict
+from datasets_app.errors import AppError, Conflict
 from datasets_app.models import Dataset, Version
 from datasets_app.permissions import may, require
 from datasets_app.services.archiving import archive_dataset, unarchive_dataset
 from datasets_app.services.datasets import get_dataset
-from datasets_app.services.removal import describe_dataset_removal, describe_version_removal, purge_time
+from datasets_app.services.removal import (
+    describe_dataset_purge,
+    describe_dataset_removal,
+    describe_version_purge,
+    describe_version_removal,
+    purge_time,
+)
 from datasets_app.services.teams import get_team
 from datasets_app.services.trash import (
     delete_dataset,
     delete_version,
+    find_trashed_dataset,
+    find_trashed_version,
     list_trashed_datasets,
     list_trashed_versions,
+    purge_dataset,
+    purge_version,
     restore_dataset,
     restore_version,
 )
@@ -120,6 +130,51 @@ def version_restore(request: SignedInRequest, team: str, name: str, number: int 
     version = restore_version(request.user, team=team, dataset=name, number=number)
     messages.success(request, f"{version.label} was restored.")
     return redirect("version_detail", team=team, name=name, number=version.number)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def dataset_purge(request: SignedInRequest, team: str, name: str) -> HttpResponse:
+    """Ask for the name of a dataset in the trash, and remove it for good."""
+    dataset = find_trashed_dataset(request.user, team=team, name=name)
+    require(request.user, "dataset.purge", dataset)
+    if dataset.deleted_at is None:
+        return redirect("dataset_delete", team=team, name=name)
+    error = ""
+    if request.method == "POST":
+        try:
+            purge_dataset(request.user, team=team, name=name, typed=request.POST.get("confirm", ""))
+        except AppError as refused:
+            error = refused.detail
+        else:
+            messages.success(request, f"{name} was purged. Its name is free again.")
+            return redirect("trash_list", team=team)
+    removal = describe_dataset_purge(request.user, dataset=dataset)
+    context = {"team": dataset.team, "subject": name, "removal": removal, "error": error}
+    return render(request, "trash/purge.html", context, status=422 if error else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def version_purge(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
+    """Ask for the label of a version in the trash, and remove it for good."""
+    version = find_trashed_version(request.user, team=team, dataset=name, number=number)
+    require(request.user, "dataset.purge", version.dataset)
+    if version.deleted_at is None:
+        return redirect("version_delete", team=team, name=name, number=version.number)
+    error = ""
+    if request.method == "POST":
+        try:
+            typed = request.POST.get("confirm", "")
+            purge_version(request.user, team=team, dataset=name, number=number, typed=typed)
+        except AppError as refused:
+            error = refused.detail
+        else:
+            messages.success(request, f"{version.label} was purged.")
+            return redirect("trash_list", team=team)
+    removal = describe_version_purge(request.user, version=version)
+    context = {"team": version.dataset.team, "subject": version.label, "removal": removal, "error": error}
+    return render(request, "trash/purge.html", context, status=422 if error else 200)
 
 
 def _purged_at(row: Dataset | Version) -> datetime:

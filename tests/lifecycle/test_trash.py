@@ -240,3 +240,41 @@ def test_a_reader_sees_the_trash_and_no_buttons(dataset: Dataset, team: Team, wr
     assert "images@2" in page
     assert "Restore" not in page
     assert "Delete…" not in client.get(URL).content.decode()
+
+
+def test_an_admin_purges_by_typing_the_name(dataset: Dataset, team: Team, writer: User) -> None:
+    job = use_in_job(dataset.versions.get(number=1), Job.Status.SUCCEEDED)
+    delete_version(writer, version=dataset.versions.get(number=1))
+    admin = page_client(make_member(team, Role.ADMIN))
+    page = admin.get(f"{URL}versions/1/purge/").content.decode()
+    assert "train-1" in page
+    wrong = admin.post(f"{URL}versions/1/purge/", {"confirm": "images"})
+    assert (wrong.status_code, Version.objects.filter(dataset=dataset).count()) == (422, 2)
+    page = admin.post(f"{URL}versions/1/purge/", {"confirm": "images@1"}, follow=True).content.decode()
+    assert "images@1 was purged" in page
+    pin = job.datasets.get()
+    assert (pin.version, pin.dataset_name, pin.version_number) == (None, "images", 1)
+    delete_dataset(writer, team="vision", name="images")
+    admin.post(f"{URL}purge/", {"confirm": "images"})
+    assert not Dataset.objects.exists()
+    assert create_dataset(writer, team="vision", name="images").last_number == 0
+
+
+def test_a_writer_cannot_purge(dataset: Dataset, writer: User) -> None:
+    delete_dataset(writer, team="vision", name="images")
+    client = page_client(writer)
+    assert client.get(f"{URL}purge/").status_code == 403
+    assert client.post(f"{URL}purge/", {"confirm": "images"}).status_code == 403
+    assert "/purge/" not in client.get("/teams/vision/trash/").content.decode()
+
+
+def test_purge_by_the_api(dataset: Dataset, team: Team) -> None:
+    client = api_client(make_member(team, Role.ADMIN))
+    path = f"{API}/datasets/images"
+    body = {"confirm": "images"}
+    assert client.post(f"{path}/purge", body, content_type="application/json").status_code == 409
+    client.delete(path)
+    wrong = client.post(f"{path}/purge", {"confirm": "x"}, content_type="application/json")
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "confirm")
+    assert client.post(f"{path}/purge", body, content_type="application/json").status_code == 204
+    assert client.post(f"{path}/purge", body, content_type="application/json").status_code == 404

@@ -69,6 +69,7 @@ BODIES: dict[str, object] = {
     "versions": {},
     "plan": {"files": [{"path": "a", "size": 1}]},
     "remove": {"paths": ["a"]},
+    "purge": {"confirm": "x"},
     "bundles": {"paths": ["a"]},
     "connections": {"name": "another", "provider": SHELF.name, "values": VALUES},
     f"connections/{NAME}": {"values": {"user": "x"}},
