@@ -1,17 +1,21 @@
 """What goes over the wire to S3 stores, and what never does."""
 
+import base64
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from datasets_app.sources.base import PAGE_FILES, Cause, Route, Settings, SourceError
-from datasets_app.sources.s3 import S3Source
+from datasets_app.sources.base import PAGE_FILES, Cause, Route, Settings, SourceError, SourceFile
+from datasets_app.sources.s3 import Place, S3Source, S3Tree
 from datasets_app.sources.s3_profiles import AmazonS3, CloudflareR2
+from tests.servers import free_port
 from tests.sources.contract import list_all
 from tests.sources.http_double import Answer, HttpDouble
 from tests.sources.ministack import Ministack
@@ -152,16 +156,10 @@ def test_checksums_of_whole_objects_are_told(remote: S3Remote) -> None:
     tree = remote.open()
     found = {name: tree.look_up(file) for name, file in list_all(tree).items()}
     assert found["sha256"].sha256 == hashlib.sha256(data).digest()
-    assert found["crc32"].checksum == f"crc32:{_crc32(data)}"
+    assert found["crc32"].checksum == f"crc32:{zlib.crc32(data):08x}"
     # A checksum of checksums says nothing about the bytes.
     assert found["parts"].sha256 in {None, hashlib.sha256(data).digest()}
     assert found["none"].sha256 is None
-
-
-def _crc32(data: bytes) -> str:
-    import zlib
-
-    return zlib.crc32(data).to_bytes(4, "big").hex()
 
 
 def test_looking_up_what_was_replaced_is_refused(remote: S3Remote) -> None:
@@ -182,6 +180,29 @@ def test_the_region_of_a_bucket_is_found_out(ministack: Ministack, tap: WireTap)
     tap.forget()
     assert tree.fetch(list_all(tree)["x"]) == b"1"
     assert all("/eu-west-3/s3/" in request.authorization for request in tap.requests)
+
+
+def test_the_operators_proxy_may_want_a_password(ministack: Ministack, remote: S3Remote, tap: WireTap) -> None:
+    tap.forget()
+    route = Route(proxy=f"http://us%40er:p%3Ass@127.0.0.1:{tap.port}")
+    use_everything(remote, connect_amazon(ministack, route))
+    told = base64.b64encode(b"us@er:p:ss").decode()
+    assert {request.headers.get("proxy-authorization") for request in tap.requests} == {f"Basic {told}"}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_password_of_a_proxy_is_told_to_nobody(scheme: str) -> None:
+    route = Route(proxy=f"http://user:hush-hush@127.0.0.1:{free_port()}")
+    source = connect_minio(f"{scheme}://s3.example.org", "key", route, secret_key="s")
+    assert isinstance(source, S3Source)
+    tree = S3Tree(source, Place("x", ""))
+    reads: list[Callable[[], object]] = [source.browse, lambda: tree.fetch(SourceFile("x", "x", 1, ""))]
+    for read in reads:
+        with pytest.raises(SourceError) as error:
+            read()
+        assert error.value.cause == Cause.UNREACHABLE
+        assert "hush" not in "".join(traceback.format_exception(error.value))
+    assert "hush" not in str(list(source.check("x")))
 
 
 class TestEnvironment:
