@@ -199,12 +199,39 @@ def manifest(request: ApiRequest, team: Path[str], name: Path[str], number: Path
 @router.get(
     "/{number}/archive.tar", operation_id="read_archive", summary="Tar", url_name="read_archive", response={200: None}
 )
-def archive(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> StreamingHttpResponse:
-    """Stream the whole version as a tar archive; the same version always gives the same bytes."""
+def archive(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], path: str = ""
+) -> StreamingHttpResponse:
+    """Stream the whole version, or the folder `path`, as a tar archive; the same folder always gives the same bytes."""
     version = _find(request, team, name, number)
-    parts = downloads.tar_stream(request.auth, version=version)
-    response = StreamingHttpResponse(parts, content_type="application/x-tar")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.tar"'
+    download = downloads.tar_stream(request.auth, version=version, path=path)
+    return _send(download, f"{_stem(version, path)}.tar", "application/x-tar")
+
+
+@router.get("/{number}/archive.zip", operation_id="read_zip", summary="Zip", url_name="read_zip", response={200: None})
+def zip_archive(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], path: str = ""
+) -> StreamingHttpResponse:
+    """Stream the whole version, or the folder `path`, as a zip archive without compression."""
+    version = _find(request, team, name, number)
+    download = downloads.zip_stream(request.auth, version=version, path=path)
+    return _send(download, f"{_stem(version, path)}.zip", "application/zip")
+
+
+@router.get(
+    "/{number}/files.csv",
+    operation_id="read_file_list",
+    summary="List of files",
+    url_name="read_file_list",
+    response={200: None},
+)
+def file_list(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> StreamingHttpResponse:
+    """Stream the paths, sizes (bytes) and SHA-256 (hex) of all files as CSV."""
+    version = _find(request, team, name, number)
+    response = StreamingHttpResponse(
+        downloads.csv_lines(request.auth, version=version), content_type="text/csv; charset=utf-8"
+    )
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.csv"'
     return response
 
 
@@ -222,6 +249,19 @@ def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str
 
 def _find(request: ApiRequest, team: str, name: str, number: str) -> Version:
     return find_version(request.auth, team=team, dataset=name, number=number)
+
+
+def _stem(version: Version, path: str) -> str:
+    folder = path.strip("/").rpartition("/")[2]
+    return f"{version.dataset.name}-{version.number}{f'-{folder}' if folder else ''}"
+
+
+def _send(download: downloads.Download, name: str, media_type: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(download.parts, content_type=media_type)
+    response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    if download.size is not None:
+        response.headers["Content-Length"] = str(download.size)
+    return response
 
 
 def _range(header: str, size: int) -> tuple[int, int, int]:

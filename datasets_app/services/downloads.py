@@ -1,21 +1,32 @@
-"""Bytes on their way out: one file or a part of it, and a whole version as a tar stream."""
+"""Bytes on their way out: one file or a part of it, a folder or a version as tar or zip, the list of its files."""
 
 from __future__ import annotations
 
+import csv
+import io
 import tarfile
-from typing import TYPE_CHECKING
+import zipfile
+from collections.abc import Iterator
+from typing import IO, NamedTuple, cast
 
 from datasets_app.errors import Conflict
 from datasets_app.models import Directory, File, User, Version
 from datasets_app.permissions import require
 from datasets_app.services import content
+from datasets_app.services.browsing import find_directory
 from datasets_app.services.walking import walk_files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BLOCK_BYTES = 2**20
 TAR_RECORD = 512
+ZIP64_BYTES = 2**31
+SIZED_FILES = 20_000
+
+
+class Download(NamedTuple):
+    """A stream in blocks of about 1 MiB, and its length in bytes where it is known."""
+
+    parts: Iterator[bytes]
+    size: int | None
 
 
 def sealed_root(actor: User, *, version: Version) -> Directory:
@@ -31,13 +42,45 @@ def read_file(file: File, *, offset: int = 0, length: int | None = None) -> Iter
     return content.read_blob(file.blob, offset=offset, length=length)
 
 
-def tar_stream(actor: User, *, version: Version) -> Iterator[bytes]:
-    """Return the whole version as a POSIX (pax) tar, in blocks of about 1 MiB; equal versions give equal bytes."""
+def tar_stream(actor: User, *, version: Version, path: str = "") -> Download:
+    """Return a folder (default: all of the version) as a POSIX (pax) tar; equal folders give equal bytes."""
+    root = _folder(actor, version, path)
+    # The headers alone tell the length; of very many files that would take longer than people wait.
+    size = sum(map(len, _tar_parts(root, heads_only=True))) + root.size if root.file_count <= SIZED_FILES else None
+    return Download(_blocks(_tar_parts(root)), size)
+
+
+def zip_stream(actor: User, *, version: Version, path: str = "") -> Download:
+    """Return a folder (default: all of the version) as a ZIP64 without compression; equal folders give equal bytes."""
+    return Download(_blocks(_zip_parts(_folder(actor, version, path))), None)
+
+
+def csv_lines(actor: User, *, version: Version) -> Iterator[str]:
+    """List the version's files as CSV (RFC 4180) with a header: path, size in bytes, SHA-256 in hex; in tree order."""
     root = sealed_root(actor, version=version)
-    return _blocks(_tar_parts(root))
+    return _csv_lines(root)
 
 
-def _tar_parts(root: Directory) -> Iterator[bytes]:
+def _csv_lines(root: Directory) -> Iterator[str]:
+    sink = io.StringIO()
+    writer = csv.writer(sink)
+    writer.writerow(("path", "size", "sha256"))
+    for file in walk_files(root):
+        writer.writerow((file.path, file.size, file.sha256.hex()))
+        if sink.tell() > BLOCK_BYTES:
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
+    yield sink.getvalue()
+
+
+def _folder(actor: User, version: Version, path: str) -> Directory:
+    root = sealed_root(actor, version=version)
+    return find_directory(actor, version=version, path=path) if path.strip("/") else root
+
+
+def _tar_parts(root: Directory, *, heads_only: bool = False) -> Iterator[bytes]:
+    """Give the parts of a tar; with `heads_only`, all of it but the bytes of the files."""
     written = 0
     for file in walk_files(root):
         member = tarfile.TarInfo(file.path)
@@ -45,12 +88,50 @@ def _tar_parts(root: Directory) -> Iterator[bytes]:
         member.mode = 0o444
         header = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         yield header
-        yield from content.read_pack(key=file.pack_key, offset=file.offset, length=file.size)
+        if not heads_only:
+            yield from content.read_pack(key=file.pack_key, offset=file.offset, length=file.size)
         padding = -file.size % TAR_RECORD
         yield bytes(padding)
         written += len(header) + file.size + padding
     # Two empty records end it; tar pads to whole blocks of 20 records.
     yield bytes(2 * TAR_RECORD + -(written + 2 * TAR_RECORD) % tarfile.RECORDSIZE)
+
+
+class _Sink:
+    """What a ZipFile writes to: a stream that can't go back."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        """Keep a part."""
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def take(self) -> bytes:
+        """Give what was written since."""
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+def _zip_parts(root: Directory) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for file in walk_files(root):
+            # The least time that the format knows: equal folders give equal bytes.
+            entry = zipfile.ZipInfo(file.path, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o100444 << 16
+            entry.file_size = file.size
+            with archive.open(entry, "w", force_zip64=file.size >= ZIP64_BYTES) as member:
+                for block in content.read_pack(key=file.pack_key, offset=file.offset, length=file.size):
+                    member.write(block)
+                    yield sink.take()
+            yield sink.take()
+    yield sink.take()
 
 
 def _blocks(parts: Iterator[bytes]) -> Iterator[bytes]:

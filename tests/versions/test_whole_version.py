@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import random
 import subprocess
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -134,3 +136,36 @@ def test_missing_bytes_break_the_stream_off_and_do_not_pass_for_a_whole(version:
     content.pack_store().remove(Pack.objects.get().key)
     with pytest.raises(MissingPack):
         fetch(client, version, "archive.tar")
+
+
+def test_the_tar_tells_its_length_before_it_is_sent(client: Client, version: Version) -> None:
+    answer, data = fetch(client, version, "archive.tar")
+    assert answer.headers["Content-Length"] == str(len(data))
+
+
+def test_a_folder_alone(client: Client, version: Version) -> None:
+    answer, data = fetch(client, version, "archive.tar?path=gr%C3%BC%C3%9Fe")
+    assert answer.headers["Content-Length"] == str(len(data))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert sorted(archive.getnames()) == sorted(["😀.bin", "é"])
+    url = f"/api/v1/teams/{version.dataset.team.name}/datasets/images/versions/1/"
+    assert client.get(f"{url}archive.zip?path=nothing").status_code == 404
+    assert client.get(f"{url}archive.tar?path=a-b").status_code == 404
+
+
+def test_the_zip_unpacks_to_the_same_files(client: Client, version: Version, tmp_path: Path) -> None:
+    answer, data = fetch(client, version, "archive.zip")
+    assert answer.headers["Content-Type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == FILES
+    assert fetch(client, version, "archive.zip")[1] == data
+
+
+def test_the_list_of_files(client: Client, version: Version) -> None:
+    answer, data = fetch(client, version, "files.csv")
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    assert {row["path"]: (int(row["size"]), row["sha256"]) for row in rows} == {
+        path: (len(body), hashlib.sha256(body).hexdigest()) for path, body in FILES.items()
+    }
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
