@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.db import connection
 from django.utils import timezone
 
-from datasets_app.errors import Gone
+from datasets_app.errors import Gone, Unavailable
 from datasets_app.models import Blob, Damage, Door, Pack, RememberedObject, Team, TeamBlob, UnreferencedBlob
 from datasets_app.models.bulk import database_value, insert_new_rows
 from datasets_app.models.holding import hold_clause, unmark
@@ -366,7 +366,7 @@ def read_slice(place: Place, *, blob_id: int, offset: int = 0, length: int) -> I
         except MissingPack:
             now = find_place(blob_id)
             if now is None or now == place:
-                note_lost(blob_id, place)
+                note_damage(blob_id, Damage.Cause.MISSING, place)
                 raise
             place = now
         else:
@@ -379,13 +379,17 @@ def find_place(blob_id: int) -> Place | None:
     return Place(*found) if found is not None else None
 
 
-def note_lost(blob_id: int, place: Place) -> None:
-    """Write down that the bytes of a blob are not where they should be, unless that is known."""
+def note_damage(blob_id: int, cause: Damage.Cause, place: Place) -> None:
+    """Write down that the bytes of a blob are missing or changed, unless that is known: so they are asked for again."""
     if Blob.objects.filter(pk=blob_id).exists():
-        detail = f"pack {place.key} at {place.offset}"
-        lost = Damage(blob_id=blob_id, cause=Damage.Cause.MISSING, detail=detail)
-        Damage.objects.bulk_create([lost], ignore_conflicts=True)
-        logger.error("stored bytes are missing", extra={"blob": blob_id, "pack": place.key})
+        damage = Damage(blob_id=blob_id, cause=cause, detail=f"pack {place.key} at {place.offset}")
+        Damage.objects.bulk_create([damage], ignore_conflicts=True)
+        logger.error("stored bytes are damaged", extra={"blob": blob_id, "pack": place.key, "cause": str(cause)})
+
+
+def was_collected(error: Unavailable) -> bool:
+    """Tell whether bytes were not found because their pack has been collected: then they are elsewhere now."""
+    return isinstance(error, MissingPack) and not Pack.objects.filter(key=error.key).exists()
 
 
 def local_path(blob: Blob) -> Path | None:

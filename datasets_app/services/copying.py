@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from datasets_app.errors import Unavailable
-from datasets_app.services.content import pack_store, read_pack
+from datasets_app.models import Damage
+from datasets_app.services.content import Place, note_damage, pack_store, read_pack
 from datasets_app.services.walking import WalkedFile
 from datasets_app.store.folder import FolderWriter
 
@@ -73,6 +74,7 @@ def _copy(file: WalkedFile, writer: FolderWriter, stream: _Stream) -> None:
     finally:
         os.close(descriptor)
     if hasher.digest() != file.sha256:
+        note_damage(file.blob_id, Damage.Cause.CHANGED, Place(file.pack_key, file.offset))
         message = f"The stored bytes of {file.path} are damaged. Tell whoever runs this server."
         raise Unavailable(message, errors=[{"path": file.path, "detail": f"pack {file.pack_key} at {file.offset}"}])
 

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, NamedTuple, cast
 
-from datasets_app.errors import Conflict
+from datasets_app.errors import Conflict, Unavailable
 from datasets_app.models import Directory, File, User, Version
 from datasets_app.permissions import require
 from datasets_app.services import content
@@ -81,18 +81,23 @@ def _folder(actor: User, version: Version, path: str) -> Directory:
 
 def _tar_parts(root: Directory, *, heads_only: bool = False) -> Iterator[bytes]:
     """Give the parts of a tar; with `heads_only`, all of it but the bytes of the files."""
-    written = 0
+    written = count = 0
     for file in walk_files(root):
+        count += 1
         member = tarfile.TarInfo(file.path)
         member.size = file.size
         member.mode = 0o444
         header = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         yield header
         if not heads_only:
-            yield from content.read_pack(key=file.pack_key, offset=file.offset, length=file.size)
+            place = content.Place(file.pack_key, file.offset)
+        yield from content.read_slice(place, blob_id=file.blob_id, length=file.size)
         padding = -file.size % TAR_RECORD
         yield bytes(padding)
         written += len(header) + file.size + padding
+    if count != root.file_count:
+        # Purged meanwhile: better broken off than whole to look at.
+        raise Unavailable("This version was removed while it was read.")
     # Two empty records end it; tar pads to whole blocks of 20 records.
     yield bytes(2 * TAR_RECORD + -(written + 2 * TAR_RECORD) % tarfile.RECORDSIZE)
 

@@ -20,14 +20,16 @@ from typing import Final
 
 from django.conf import settings
 
-from datasets_app.errors import Conflict, OutOfSpace
+from datasets_app.errors import Conflict, OutOfSpace, Unavailable
 from datasets_app.models import Directory, Job, JobDataset, Version
+from datasets_app.services.content import was_collected
 from datasets_app.services.copying import copy_files
 from datasets_app.services.walking import walk_files
 from datasets_app.store.folder import FolderWriter, remove_folder
 
 BATCH_FILES: Final = 50_000
 _WAIT_SECONDS: Final = 0.2
+_TRIES: Final = 3
 
 
 def materialise(version: Version, *, tick: Callable[[], None] = lambda: None) -> Path:
@@ -49,7 +51,7 @@ def materialise(version: Version, *, tick: Callable[[], None] = lambda: None) ->
         _remove(folder)
         draft = folder.with_suffix(".building")
         try:
-            copied = _build(root, draft, tick)
+            copied = _build_anew(root, draft, tick)
             _sync(draft)
             draft.rename(folder)
             _write_marker(marker, {"files": root.file_count, "size": root.size, "copied": copied})
@@ -86,6 +88,17 @@ def trim_mounts(*, most_bytes: int | None = None) -> int:
 def mount_path(digest: str) -> Path:
     """Return where the folder of a version with this digest ("sha256:<hex>") is, or would be."""
     return Path(settings.MOUNTS_DIR) / digest.removeprefix("sha256:")
+
+
+def _build_anew(root: Directory, draft: Path, tick: Callable[[], None]) -> int:
+    """Build, and begin again when a pack was emptied by compaction, and then collected, since the rows were read."""
+    for _ in range(_TRIES - 1):
+        try:
+            return _build(root, draft, tick)
+        except Unavailable as error:
+            if not was_collected(error):
+                raise
+    return _build(root, draft, tick)
 
 
 def _build(root: Directory, draft: Path, tick: Callable[[], None]) -> int:

@@ -18,7 +18,7 @@ from django.db import transaction
 
 from datasets_app.models import Blob, Damage, Pack, RetiredPack
 from datasets_app.models.bulk import database_value, insert_new_rows, update_rows
-from datasets_app.services.content import Place, VanishedPackError, note_lost, pack_key, pack_store, staging
+from datasets_app.services.content import Place, VanishedPackError, note_damage, pack_key, pack_store, staging
 from datasets_app.services.garbage.sweep import Sweep, id_windows, open_door, query
 from datasets_app.services.slice_lists import ListedSlice, put_slices
 from datasets_app.store.packs import MissingPack
@@ -130,14 +130,12 @@ def _copy(new: uuid.UUID, batch: list[LiveSlice]) -> Iterator[LiveSlice]:
                     hasher.update(block)
                     file.write(block)
             except MissingPack:
-                note_lost(piece.blob, Place(piece.key, piece.offset))
+                note_damage(piece.blob, Damage.Cause.MISSING, Place(piece.key, piece.offset))
             else:
                 if hasher.digest() == piece.sha256:
                     yield piece
                     continue
-                logger.error("blob %s is damaged in pack %s", piece.sha256.hex(), piece.key)
-                damage = Damage(blob_id=piece.blob, cause=Damage.Cause.CHANGED, detail=f"pack {piece.key}")
-                Damage.objects.bulk_create([damage], ignore_conflicts=True)
+                note_damage(piece.blob, Damage.Cause.CHANGED, Place(piece.key, piece.offset))
             file.truncate(start)
             file.seek(start)
 
