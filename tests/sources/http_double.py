@@ -237,8 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.cut is not None:
             whole = whole[: fault.cut]
             self.close_connection = True
-        for offset in range(0, len(whole), PIECE):
-            piece = whole[offset : offset + PIECE]
+        step = max(fault.rate // 20, 1) if fault.rate else PIECE
+        for offset in range(0, len(whole), step):
+            piece = whole[offset : offset + step]
             self.wfile.write(piece)
             if fault.rate:
                 time.sleep(len(piece) / fault.rate)

@@ -70,6 +70,8 @@ class Hub(HttpDouble):
         self.moved: dict[str, str] = {}
         self.windows: dict[str, Window] = {}
         self.page_files = 1000
+        # What links to next pages begin with, if not this server: mirrors forget to change them.
+        self.linked_as = ""
         self._blobs: dict[str, bytes] = {}
         self._signature = 0
         self._limits = threading.Lock()
@@ -265,7 +267,7 @@ class Hub(HttpDouble):
         headers = {"Content-Type": "application/json"}
         if end < len(entries):
             onward = urlencode({**query, "cursor": base64.b64encode(b"%d" % end).decode()})
-            headers["Link"] = f'<{self.url}{request.path}?{onward}>; rel="next"'
+            headers["Link"] = f'<{self.linked_as or self.url}{request.path}?{onward}>; rel="next"'
         return Answer(200, headers, _json(entries[start:end]))
 
     def _resolve(self, request: Request, repository: HubRepository, revision: str, path: str) -> Answer:
