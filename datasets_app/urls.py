@@ -8,6 +8,8 @@ from datasets_app.views import (
     account,
     connections,
     datasets,
+    import_new,
+    imports,
     job_new,
     jobs,
     labels,
@@ -96,6 +98,12 @@ dataset_pages = [
     path(f"{VERSION}products/<path:path>", tree.file_product, name="file_product"),
 ]
 
+import_pages = [
+    path(f"{TEAM}imports/new/", import_new.import_new, name="import_new"),
+    path(f"{VERSION}import/cancel/", imports.import_cancel, name="import_cancel"),
+    path(f"{VERSION}import/retry/", imports.import_retry, name="import_retry"),
+    path(f"{VERSION}import/leave-out/", imports.import_leave_out, name="import_leave_out"),
+]
 connection_pages = [
     path(CONNECTIONS, connections.connection_list, name="connection_list"),
     path(f"{CONNECTIONS}new/", connections.connection_new, name="connection_new"),
@@ -120,6 +128,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *team_pages,
     *dataset_pages,
     *connection_pages,
+    *import_pages,
     *job_pages,
     # After everything else under api/, also the tus endpoint.
     path("api/<path:rest>", no_such_address),

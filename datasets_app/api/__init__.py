@@ -5,7 +5,7 @@ A route parses, makes one service call and renders; errors are raised and become
 
 from ninja import NinjaAPI
 
-from datasets_app.api import connections, datasets, files, jobs, labels, teams, trash, versions
+from datasets_app.api import connections, datasets, files, imports, jobs, labels, teams, trash, versions
 from datasets_app.api.auth import auth
 from datasets_app.api.docs import LocalSwagger
 from datasets_app.api.errors import add_exception_handlers
@@ -40,5 +40,7 @@ api.add_router("/teams/{team}", trash.router, tags=["archive and trash"])
 api.add_router("/teams/{team}/datasets/{name}/labels", labels.router, tags=["labels"])
 api.add_router("/teams/{team}/datasets/{name}/versions", versions.router, tags=["versions"])
 api.add_router("/teams/{team}/datasets/{name}/versions", files.router, tags=["files"])
+api.add_router("/teams/{team}/datasets/{name}/versions", imports.router, tags=["imports"])
 api.add_router("/teams/{team}/connections", connections.router, tags=["connections"])
+api.add_router("/teams/{team}/connections", imports.connections_router, tags=["imports"])
 api.add_router("/teams/{team}/jobs", jobs.router, tags=["jobs"])

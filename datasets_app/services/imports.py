@@ -71,12 +71,13 @@ def import_dataset(  # noqa: PLR0913 - one argument for each field of the form
     prefix: str = "",
     base: int | None = None,
     description: str = "",
+    message: str = "",
     seal: bool = True,
 ) -> Import:
     """Import into a new version of the dataset `name`, which is made when the team has none of that name.
 
-    `base`: the available version whose files the new one begins with. Raises as `start_import` does, and makes
-    nothing then.
+    `base`: the available version whose files the new one begins with; `description` is a new dataset's, `message` the
+    version's. Raises as `start_import` does, and makes nothing then.
     """
     require(actor, "import.create", get_team(actor, team=team))
     _check_source(actor, connection, source_path, revision)
@@ -84,7 +85,7 @@ def import_dataset(  # noqa: PLR0913 - one argument for each field of the form
         dataset = Dataset.objects.visible_to(actor).active().filter(team__name=team, name=name).first()
         if dataset is None:
             dataset = create_dataset(actor, team=team, name=name, description=description)
-        version = create_version(actor, dataset=dataset, base=base)
+        version = create_version(actor, dataset=dataset, base=base, message=message)
         return start_import(
             actor,
             version=version,

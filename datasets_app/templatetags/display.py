@@ -14,6 +14,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from datasets_app.sources.registry import PROVIDERS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +45,11 @@ STATUS_LOOK: Mapping[str, str] = {
     "available": "ok",
     "stored": "ok",
     "finished": "ok",
+    # of imports
+    "waiting": "wait",
+    "listing": "busy",
+    "copying": "busy",
+    "cancelled": "off",
     "error": "bad",
     "failed": "bad",
     "removed": "off",
@@ -91,6 +98,18 @@ def filesize(size: int | None) -> SafeString:
     if size is None or size < KILO:
         return format_html('<span class="num">{}</span>', text)
     return format_html('<span class="num" title="{} bytes">{}</span>', count(size), text)
+
+
+@register.filter
+def per_second(speed: float) -> str:
+    """Write bytes a second: `12.3 MB/s`."""
+    return f"{filesize_text(round(speed))}/s"
+
+
+@register.filter
+def rate(number: float) -> str:
+    """Write how many a second, with a decimal where there are few."""
+    return f"{number:.1f}" if 0 < number < 10 else count(round(number))  # noqa: PLR2004
 
 
 def relative_time(when: dt.datetime, now: dt.datetime) -> str:
@@ -232,6 +251,13 @@ def sort_header(context: template.Context, field: str, label: str, css: str = ""
         label,
         icon("arrow-down" if (descends if is_current else first) else "arrow-up"),
     )
+
+
+@register.filter
+def provider_label(name: str) -> str:
+    """Write the kind of a remote store as people call it."""
+    provider = PROVIDERS.get(name)
+    return provider.label if provider is not None else name
 
 
 @register.filter

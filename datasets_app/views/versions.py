@@ -13,6 +13,7 @@ from datasets_app.errors import Conflict
 from datasets_app.models import Version
 from datasets_app.permissions import may
 from datasets_app.services.browsing import list_directory
+from datasets_app.services.imports import get_import, measure_import
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.versions import abandon_version, find_version, seal_version
 from datasets_app.views.request import SignedInRequest, signed_in
@@ -28,7 +29,10 @@ SHOWN_ROWS = 50
 def _show(
     request: SignedInRequest, version: Version, *, refusal: AppError | None = None, part: str = ""
 ) -> HttpResponse:
-    context = {
+    run = get_import(request.user, version=version)
+    context: dict[str, object] = {
+        "run": run,
+        "progress": measure_import(run) if run is not None else None,
         "team": version.dataset.team,
         "dataset": version.dataset,
         "version": version,
@@ -56,9 +60,15 @@ def version_detail(request: SignedInRequest, team: str, name: str, number: int |
 def version_status(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Answer htmx's polling with the part that moves; at a final status the whole page is loaded again, once."""
     version = find_version(request.user, team=team, dataset=name, number=number)
-    if request.htmx and version.status in Version.FINAL:
+    if request.htmx and (version.status in Version.FINAL or _import_ended(request, version)):
         return HttpResponse(headers={"HX-Refresh": "true"})
     return _show(request, version, part="#progress" if request.htmx else "")
+
+
+def _import_ended(request: SignedInRequest, version: Version) -> bool:
+    """Tell whether the import that the page follows (`?importing`) is over: then other things can be done."""
+    run = get_import(request.user, version=version) if "importing" in request.GET else None
+    return run is not None and not run.is_active
 
 
 @require_POST

@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
-from datasets_app.models import Connection, Invitation, Job, Label, Role, Team, Upload, User
+from datasets_app.models import Connection, Import, Invitation, Job, Label, Role, Team, Upload, User
 from datasets_app.services.credentials import encrypt_secrets
 from tests.connections.shelf import SHELF, VALUES, install_shelf
 from tests.factories import (
@@ -72,6 +72,8 @@ BODIES: dict[str, object] = {
     "purge": {"confirm": "x"},
     "bundles": {"paths": ["a"]},
     "connections": {"name": "another", "provider": SHELF.name, "values": VALUES},
+    "import": {"connection": NAME, "source_path": "box0"},
+    "preview": {"source_path": "box0"},
     f"connections/{NAME}": {"values": {"user": "x"}},
     "jobs": {"name": "another", "kind": "training", "command": ["true"], "datasets": []},
 }
@@ -128,6 +130,7 @@ def team() -> Team:
     dataset = make_dataset(team, NAME)
     sealed = make_available_version(dataset, {FILE: b"secret"})
     Label.objects.create(dataset=dataset, name=LABEL, version=sealed)
+    Import.objects.create(version=sealed, source_path="box0", status="finished")
     version = make_version(dataset)
     Job.objects.create(team=team, name=NAME, kind="training", command=["true"])
     later = timezone.now() + timedelta(days=1)

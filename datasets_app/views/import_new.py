@@ -1,0 +1,234 @@
+"""The form for an import. The place in the store and all choices live in the form, so it works without JavaScript.
+
+Every button submits the whole form; `step` says what for, and nothing is made unless it is "import". With htmx the same
+buttons, and changes of fields, get the part that they alter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django import forms
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from datasets_app.errors import AppError
+from datasets_app.forms import show_errors
+from datasets_app.services.connections import browse_connection, list_revisions
+from datasets_app.services.import_drafts import Draft, draft_import, repeat_import
+from datasets_app.services.imports import import_dataset, preview_import
+from datasets_app.views.request import SignedInRequest, signed_in
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse, QueryDict
+
+    from datasets_app.models import Import
+    from datasets_app.services.imports import ImportPreview
+    from datasets_app.sources.base import Walk
+
+PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+EMPTY = "empty"
+# What a button or a changed field asks for, and the part of the page that shows it.
+PARTS = {
+    "connect": "#source",
+    "browse": "#source",
+    "open": "#source",
+    "more": "#source",
+    "look": "#browser",
+    "into": "#into",
+    "preview": "#preview",
+}
+BROWSING = {"connect", "browse", "open", "more", "look"}
+
+
+class ImportForm(forms.Form):
+    """What to import, and what it becomes. Patterns are one on each line."""
+
+    # Its buttons submit it half-filled, to look around.
+    use_required_attribute = False
+
+    connection = forms.CharField(max_length=63)
+    source_path = forms.CharField(
+        label="Source path", max_length=2048, strip=False, widget=forms.TextInput(attrs={**PLAIN, "class": "mono"})
+    )
+    revision = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={**PLAIN, "class": "mono", "list": "revisions", "placeholder": "the default branch"}
+        ),
+        help_text="A branch, tag or commit. It is pinned to one commit when the import starts.",
+    )
+    include = forms.CharField(
+        label="Only files that match",
+        required=False,
+        widget=forms.Textarea(attrs={**PLAIN, "rows": 3, "class": "mono", "placeholder": "all files"}),
+        help_text="One pattern on each line: *.parquet, train/**",
+    )
+    exclude = forms.CharField(
+        label="Leave out files that match",
+        required=False,
+        widget=forms.Textarea(attrs={**PLAIN, "rows": 3, "class": "mono", "placeholder": "none"}),
+        help_text="One on each line; wins over the other.",
+    )
+    # The form's own prefix is not used.
+    prefix = forms.CharField(  # type: ignore[assignment]
+        label="Destination folder",
+        required=False,
+        max_length=4096,
+        widget=forms.TextInput(attrs={**PLAIN, "class": "mono", "placeholder": "the top of the dataset"}),
+        help_text="Put before every path, for instance train/images.",
+    )
+    # Not needed to look at a preview; the service asks for it.
+    name = forms.CharField(
+        label="Dataset", required=False, max_length=200, widget=forms.TextInput(attrs={**PLAIN, "list": "datasets"})
+    )
+    start = forms.CharField(required=False)
+    base = forms.IntegerField(required=False, min_value=1)
+    message = forms.CharField(required=False, max_length=500, widget=forms.TextInput(attrs={"autocomplete": "off"}))
+
+    def clean_include(self) -> list[str]:
+        """Split into lines."""
+        return _lines(self.cleaned_data["include"])
+
+    def clean_exclude(self) -> list[str]:
+        """Split into lines."""
+        return _lines(self.cleaned_data["exclude"])
+
+    def source(self) -> dict[str, Any]:
+        """Return what says which files: the arguments that preview and import share."""
+        return {name: self.cleaned_data[name] for name in ("source_path", "revision", "include", "exclude", "prefix")}
+
+    def base_number(self) -> int | None:
+        """Return the version to start from; None to start empty."""
+        number: int | None = self.cleaned_data["base"]
+        return number if self.cleaned_data["start"] == "base" else None
+
+
+class Look(NamedTuple):
+    """What was seen at the source path: a page of the listing, or the reason why there is none."""
+
+    walk: Walk | None = None
+    revisions: list[str] = []
+    problem: str = ""
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def import_new(request: SignedInRequest, team: str) -> HttpResponse:
+    """Look around in a store, see what an import would bring, and start it."""
+    if request.method != "POST":
+        return _show(request, team, ImportForm(initial=_first(request, team)), step="")
+    step, typed = _read(request.POST)
+    if step in BROWSING or step == "into":
+        # Half-filled fields are no mistakes yet: an unbound form shows no errors.
+        return _show(request, team, ImportForm(initial=typed), step=step)
+    form = ImportForm(request.POST)
+    draft = _draft(request, team, form)
+    if form.is_valid() and draft.connection is not None:
+        try:
+            if step != "import":
+                preview = preview_import(request.user, connection=draft.connection, **form.source())
+                return _show(request, team, form, step=step, preview=preview)
+            run = _start(request, draft, form)
+        except AppError as error:
+            show_errors(form, error)
+        else:
+            version = run.version
+            return redirect("version_detail", team=team, name=version.dataset.name, number=version.number)
+    return _show(request, team, form, step=step)
+
+
+def _first(request: SignedInRequest, team: str) -> dict[str, str]:
+    """Begin with what the address names, or with `?again=` the import of a version of `name`."""
+    name, again = request.GET.get("name", ""), request.GET.get("again", "")
+    if again.isdecimal():
+        return repeat_import(request.user, team=team, name=name, number=int(again))
+    return {word: request.GET.get(word, "") for word in ("connection", "source_path", "revision", "name")}
+
+
+def _start(request: SignedInRequest, draft: Draft, form: ImportForm) -> Import:
+    assert draft.connection is not None  # noqa: S101 - the caller looked
+    return import_dataset(
+        request.user,
+        team=draft.team.name,
+        name=form.cleaned_data["name"],
+        connection=draft.connection,
+        base=form.base_number(),
+        message=form.cleaned_data["message"],
+        **form.source(),
+    )
+
+
+def _draft(request: SignedInRequest, team: str, form: ImportForm) -> Draft:
+    return draft_import(
+        request.user,
+        team=team,
+        connection=str(form["connection"].value() or ""),
+        name=str(form["name"].value() or "").strip(),
+    )
+
+
+def _show(
+    request: SignedInRequest, team: str, form: ImportForm, *, step: str, preview: ImportPreview | None = None
+) -> HttpResponse:
+    draft = _draft(request, team, form)
+    path = str(form["source_path"].value() or "")
+    context = {
+        "team": draft.team,
+        "form": form,
+        "draft": draft,
+        "step": step,
+        "preview": preview,
+        "path": path,
+        "crumbs": _crumbs(path),
+        "look": _look(request, draft, form, path) if step in BROWSING else None,
+        "start": str(form["start"].value() or EMPTY),
+    }
+    if not request.htmx:
+        return render(request, "imports/import_new.html", context, status=422 if form.errors else 200)
+    if form.errors:
+        response = render(request, "imports/import_new.html#form", context, status=422)
+        response.headers["HX-Retarget"] = "#import-form"
+        response.headers["HX-Reswap"] = "outerHTML"
+        return response
+    return render(request, f"imports/import_new.html{PARTS.get(step, '')}", context)
+
+
+def _look(request: SignedInRequest, draft: Draft, form: ImportForm, path: str) -> Look:
+    if draft.connection is None:
+        return Look()
+    revision = str(form["revision"].value() or "").strip()
+    try:
+        walk = browse_connection(
+            request.user,
+            connection=draft.connection,
+            path=path,
+            revision=revision,
+            cursor=request.POST.get("more", ""),
+        )
+        revisions = list_revisions(request.user, connection=draft.connection, path=path) if path else []
+    except AppError as error:
+        return Look(problem=error.detail)
+    return Look(walk, revisions)
+
+
+def _read(data: QueryDict) -> tuple[str, dict[str, str]]:
+    """Return what is asked for, and the fields as they are after it: opening a folder changes the path."""
+    step = next((word for word in ("open", "more") if word in data), data.get("step", "import"))
+    typed = {name: value for name in ImportForm.base_fields if isinstance(value := data.get(name), str)}
+    if step == "open":
+        typed["source_path"] = data.get("open", "")
+    if step == "connect":
+        typed |= {"source_path": "", "revision": ""}
+    return step, typed
+
+
+def _crumbs(path: str) -> list[tuple[str, str]]:
+    """Return the name and the path of each folder on the way."""
+    parts = path.rstrip("/").split("/") if path.rstrip("/") else []
+    return [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts) if part]
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
