@@ -15,6 +15,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class PathList(Body):
+    """At most 1000 paths."""
+
+    paths: list[str]
+
+
 class Answer(BaseModel):
     """A response's JSON, built by the route: return an instance, and it is not validated again."""
 

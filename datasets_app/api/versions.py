@@ -10,7 +10,7 @@ from django.urls import reverse
 from ninja import Path, Router, Status
 
 from datasets_app.api.auth import ApiRequest
-from datasets_app.api.schemas import Answer, Body, Page
+from datasets_app.api.schemas import Answer, Body, Page, PathList
 from datasets_app.api.trash import TrashAnswer
 from datasets_app.errors import Invalid
 from datasets_app.models import Version
@@ -43,12 +43,6 @@ class Plan(Body):
     """At most 1000 files."""
 
     files: list[FileToPlan]
-
-
-class PathList(Body):
-    """At most 1000 paths."""
-
-    paths: list[str]
 
 
 class PlannedAnswer(Answer):

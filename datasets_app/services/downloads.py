@@ -18,6 +18,7 @@ from datasets_app.services.walking import walk_files
 
 BLOCK_BYTES = 2**20
 TAR_RECORD = 512
+MOST_PATHS = 1000
 ZIP64_BYTES = 2**31
 SIZED_FILES = 20_000
 
@@ -40,6 +41,37 @@ def sealed_root(actor: User, *, version: Version) -> Directory:
 def read_file(file: File, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
     """Bytes of a file that the caller may read, in blocks of at most 1 MiB."""
     return content.read_blob(file.blob, offset=offset, length=length)
+
+
+def read_files(actor: User, *, version: Version, paths: Sequence[str]) -> tuple[int, Iterator[bytes]]:
+    """Return the total size of up to 1000 files, and their bytes back to back in the order of `paths`.
+
+    NotFound names every path that is no file of the version. Files that lie next to each other are read as one.
+    """
+    root = sealed_root(actor, version=version)
+    if not 1 <= len(paths) <= MOST_PATHS:
+        raise Invalid(
+            f"Read 1 to {MOST_PATHS} files at a time.", errors=[{"field": "paths", "detail": f"{len(paths)} paths"}]
+        )
+    found = find_slices(root, paths)
+    missing: list[ErrorItem] = [{"path": path, "detail": "not a file"} for path in paths if path not in found]
+    if missing:
+        raise NotFound(f"{len(missing)} paths are no files of {version.label}.", errors=missing)
+    wanted = [found[path] for path in paths]
+    return sum(piece.size for piece in wanted), _blocks(_read_slices(wanted))
+
+
+def _read_slices(wanted: Sequence[StoredSlice]) -> Iterator[bytes]:
+    run: StoredSlice | None = None
+    for piece in wanted:
+        if run is not None and piece.pack_key == run.pack_key and piece.offset == run.offset + run.size:
+            run = run._replace(size=run.size + piece.size)
+            continue
+        if run is not None:
+            yield from content.read_pack(key=run.pack_key, offset=run.offset, length=run.size)
+        run = piece
+    if run is not None:
+        yield from content.read_pack(key=run.pack_key, offset=run.offset, length=run.size)
 
 
 def tar_stream(actor: User, *, version: Version, path: str = "") -> Download:
@@ -91,7 +123,7 @@ def _tar_parts(root: Directory, *, heads_only: bool = False) -> Iterator[bytes]:
         yield header
         if not heads_only:
             place = content.Place(file.pack_key, file.offset)
-        yield from content.read_slice(place, blob_id=file.blob_id, length=file.size)
+            yield from content.read_slice(place, blob_id=file.blob_id, length=file.size)
         padding = -file.size % TAR_RECORD
         yield bytes(padding)
         written += len(header) + file.size + padding

@@ -11,10 +11,12 @@ from datasets_app.services.trees import read_children
 from datasets_app.store.paths import KEY_SEPARATOR, from_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Rows fetched at once. A subtree that is not larger comes in one query, however deep it is.
 RUN_FILES = 20_000
+# Names looked up in one statement.
+LOOKUP = 500
 
 _FILES = f"""
 SELECT found.prefix || f.name, b.sha256, b.size, b.id, p.key, b."offset"
@@ -47,6 +49,47 @@ class WalkedFile(NamedTuple):
     blob_id: int
     pack_key: str
     offset: int
+
+
+class StoredSlice(NamedTuple):
+    """Where a file's `size` bytes are."""
+
+    pack_key: str
+    offset: int
+    size: int
+
+
+def find_slices(root: Directory, paths: Iterable[str]) -> dict[str, StoredSlice]:
+    """Find files below `root` by their paths; those that are not there are left out."""
+    names: dict[str, list[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        names.setdefault(folder, []).append(name)
+    directories: dict[str, int | None] = {"": root.pk}
+    found = {}
+    for folder, wanted in names.items():
+        directory_id = _find_directory(folder, directories)
+        if directory_id is None:
+            continue
+        prefix = f"{folder}/" if folder else ""
+        for start in range(0, len(wanted), LOOKUP):
+            rows = File.objects.filter(directory_id=directory_id, name__in=wanted[start : start + LOOKUP])
+            places = rows.values_list("name", "blob__pack__key", "blob__offset", "blob__size")
+            found.update({prefix + name: StoredSlice(*place) for name, *place in places})
+    return found
+
+
+def _find_directory(path: str, known: dict[str, int | None]) -> int | None:
+    """Return the id of a directory below the root; `known` (path -> id) spares asking for parents again and again."""
+    here = ""
+    for name in path.split("/") if path else ():
+        inner = f"{here}/{name}" if here else name
+        if inner not in known:
+            parent = known[here]
+            edges = Subdirectory.objects.filter(parent_id=parent, name=name).values_list("child_id", flat=True)
+            known[inner] = edges.first() if parent is not None else None
+        here = inner
+    return known[here]
 
 
 def walk_files(root: Directory, *, prefix: str = "") -> Iterator[WalkedFile]:

@@ -1,0 +1,184 @@
+"""`flexai dataset push`, `pull` and `verify`: bytes on their way, and whether they are right."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flexai_cli.cache import Cache
+from flexai_cli.commands.common import Json, Team, open_for
+from flexai_cli.digest import PREFIX, parse_digest
+from flexai_cli.display import Bars
+from flexai_cli.errors import Different, Exit, Incomplete, UsageError
+from flexai_cli.folder import Folder
+from flexai_cli.labels import Label, parse_dataset, parse_label
+from flexai_cli.output import err, mode, print_json, seconds, show, size
+from flexai_cli.patterns import Patterns
+from flexai_cli.pull import Pull, PullOptions, PullResult
+from flexai_cli.push import Push, PushOptions, PushResult
+from flexai_cli.scan import count_files
+from flexai_cli.session import Session
+from flexai_cli.sources import STANDARD_INPUT, Node, build_tree, split_mapping
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the group `dataset`."""
+    app.command()(push)
+    app.command()(pull)
+    app.command()(verify)
+
+
+def push(  # noqa: PLR0913 - one argument for each option
+    name: Annotated[str, typer.Argument(help="The dataset, as NAME or TEAM/NAME; made when it is missing.")],
+    sources: Annotated[list[str] | None, typer.Argument(help="More files, as for --file.", metavar="[SRC[=DEST]]...")] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="SRC[=DEST]",
+            help="A file, folder or quoted glob, and where it goes. A folder's contents go to the top, or into DEST; "
+            "a file goes to the top, or becomes DEST. - is standard input and needs a DEST. May be given often.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out what matches, as in .gitignore. May be given often.")
+    ] = None,
+    message: Annotated[str, typer.Option("--message", "-m", help="What is new, for people.")] = "",
+    base: Annotated[
+        str, typer.Option(help='Keep the other files of this version: a number, or "latest". Default: only what is given.')
+    ] = "",
+    no_seal: Annotated[bool, typer.Option("--no-seal", help="Leave the version open, to add more later.")] = False,
+    skip_failed: Annotated[bool, typer.Option("--skip-failed", help="Seal without files that can't be read or sent.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Hash every file, also those that look unchanged.")] = False,
+    team: Team = "",
+    json: Json = False,  # noqa: ARG001
+) -> None:
+    """Make a version of a dataset out of files of this machine. Only bytes that the server lacks travel.
+
+    Pushing the same content again makes no new version. A push that was interrupted continues with the same command.
+    """
+    given = [*(file or []), *(sources or [])]
+    if not given:
+        raise UsageError("Nothing to push: name files or folders, as in --file data/train")
+    mappings = [split_mapping(text) for text in given]
+    label = parse_dataset(name)
+    with open_for(label, team) as (session, chosen):
+        options = PushOptions(
+            exclude=tuple(exclude or ()),
+            message=message,
+            base=find_base(session, chosen, label, base),
+            seal=not no_seal,
+            skip_failed=skip_failed,
+            use_cache=not no_cache,
+        )
+        bars = Bars()
+        with bars.shown(lambda: _count(mappings, options)):
+            result = Push(session, chosen, label.dataset, mappings, options, bars).run()
+    _show_push(result)
+    if result.failed:
+        raise typer.Exit(int(Exit.INCOMPLETE))
+
+
+def find_base(session: Session, team: str, label: Label, text: str) -> int | None:
+    """Read the option --base."""
+    if not text:
+        return None
+    if text == "latest":
+        return int(session.get("teams", team, "datasets", label.dataset)["latest_version"] or 0) or None
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f'--base {text}: give the number of a version, or "latest".')
+    return int(text)
+
+
+def _count(mappings: list[tuple[str, str | None]], options: PushOptions) -> tuple[int, int]:
+    """Count what there is, for the time that is left; standard input can't be."""
+    countable = [row for row in mappings if row[0] != STANDARD_INPUT]
+    return count_files(build_tree(countable, Path()), Patterns(exclude=options.exclude))
+
+
+def _show_push(result: PushResult) -> None:
+    if mode.json:
+        print_json(asdict(result))
+        return
+    label = f"{result.dataset}@{result.version}"
+    content = f"{result.file_count:,} files, {size(result.size)}"
+    if result.status == "unchanged":
+        show(None, f"Unchanged: {label} has the same content ({content}). No new version was made.")
+    elif result.status == "open":
+        show(None, f"{label} is open and holds {content}; {size(result.sent_size)} were sent. It is not sealed.")
+    else:
+        speed = f"{size(int(result.size / max(result.seconds, 1e-6)))}/s"
+        took = f"{seconds(result.seconds)}, {speed}"
+        show(None, f"{label} is available: {content} ({size(result.sent_size)} sent) in {took}.\n{result.digest}")
+    for warning in result.warnings:
+        err.print(f"Warning: {warning}", markup=False)
+    for failure in result.failed:
+        err.print(f"Left out: {failure['path']}: {failure['detail']}", markup=False)
+
+
+def pull(  # noqa: PLR0913
+    name: Annotated[str, typer.Argument(help="The dataset, as NAME, NAME@VERSION or TEAM/NAME@VERSION.")],
+    directory: Annotated[Path, typer.Argument(help="Where the files go; made when it is missing.")],
+    include: Annotated[
+        list[str] | None, typer.Option(help="Fetch only what matches, as in .gitignore. May be given often.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches. May be given often.")] = None,
+    team: Team = "",
+    json: Json = False,  # noqa: ARG001
+) -> None:
+    """Fetch a version's files. Those that are there already stay; every file is verified.
+
+    A pull that was interrupted continues with the same command. Other files in DIRECTORY are left alone.
+    """
+    label = parse_label(name)
+    bars = Bars()
+    options = PullOptions(include=tuple(include or ()), exclude=tuple(exclude or ()))
+    with open_for(label, team) as (session, chosen), bars.shown():
+        result = Pull(session, chosen, label, directory, options, bars).run()
+    _show_pull(result)
+
+
+def _show_pull(result: PullResult) -> None:
+    if mode.json:
+        print_json(asdict(result))
+        return
+    text = f"{result.dataset}@{result.version}: {result.file_count:,} files, {size(result.size)}; "
+    text += f"{result.fetched_count:,} were fetched ({size(result.fetched_size)}) in {seconds(result.seconds)}."
+    show(None, text)
+    for warning in result.warnings:
+        err.print(f"Warning: {warning}", markup=False)
+
+
+def verify(
+    directory: Annotated[Path, typer.Argument(help="The folder to hash.")],
+    digest: Annotated[str, typer.Option(help="The digest that it should have: sha256:...")] = "",
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches. May be given often.")] = None,
+    json: Json = False,  # noqa: ARG001
+) -> None:
+    """Compute a folder's digest, as a version with these files has it. Talks to no server, and reads every byte."""
+    if not directory.is_dir():
+        raise UsageError(f"There is no folder {directory}")
+    wanted = _wanted(digest)
+    bars = Bars()
+    folder = Folder(Node(folders=[str(directory)]), exclude or (), Cache(None), bars)
+    with bars.shown(lambda: count_files(Node(folders=[str(directory)]), Patterns(exclude=exclude or ()))):
+        root = folder.hash()
+    if folder.failures:
+        raise Incomplete(f"{len(folder.failures)} files could not be read.", items=folder.named_failures())
+    if root is None:
+        raise UsageError(f"There are no files in {directory}")
+    if wanted is not None and root.digest != wanted:
+        raise Different(f"{directory} has the digest {root}, not {PREFIX}{wanted.hex()}.")
+    facts = {"digest": str(root), "file_count": root.file_count, "size": root.size, "matches": wanted and True}
+    show(facts, f"{root}\n{root.file_count:,} files, {size(root.size)}{' - as it should be' if wanted else ''}")
+
+
+def _wanted(digest: str) -> bytes | None:
+    try:
+        return parse_digest(digest) if digest else None
+    except ValueError as error:
+        raise UsageError(f"--digest: {error}") from None

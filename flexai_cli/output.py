@@ -1,0 +1,142 @@
+"""What commands print: JSON, tables, sizes and times as people read them, and errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flexai_cli.errors import FlexaiError
+
+SHOWN_ITEMS: Final = 20
+UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+@dataclass
+class Mode:
+    """How this run prints; set once by the command line."""
+
+    json: bool = False
+
+
+mode = Mode()
+
+
+def show(data: Any, text: str) -> None:  # noqa: ANN401 - JSON
+    """Print the data as JSON, or else the text."""
+    if mode.json:
+        print_json(data)
+    else:
+        say(text)
+
+
+def say(text: str) -> None:
+    """Print plain text: names may contain what Rich would take for markup, or a terminal for a command."""
+    out.print(Text(printable(text)))
+
+
+def print_json(data: Any) -> None:  # noqa: ANN401 - JSON
+    """Print JSON alone on standard output."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]], *, empty: str) -> None:
+    """Print rows as JSON, or as a table of (title, key); sizes and times are made readable."""
+    if mode.json:
+        print_json(list(rows))
+        return
+    if not rows:
+        say(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title, key in columns:
+        table.add_column(title, justify="right" if isinstance(rows[0].get(key), int) else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(cell(key, row.get(key)))) for _, key in columns))
+    # A table that is read by another program keeps its lines whole.
+    (out if out.is_terminal else Console(highlight=False, width=10_000)).print(table)
+
+
+def show_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and values below each other."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, Text(printable(value)))
+    out.print(table)
+
+
+def cell(key: str, value: Any) -> str:  # noqa: ANN401 - JSON
+    """One value of a table."""
+    if value is None or value == "":
+        return "-"
+    if key.endswith("size"):
+        return size(value)
+    if key.endswith("_at"):
+        return moment(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)
+
+
+def size(count: int) -> str:
+    """Return bytes in decimal units."""
+    value = float(count)
+    for unit in UNITS:
+        if value < 1000 or unit == UNITS[-1]:  # noqa: PLR2004
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    raise AssertionError("the last unit takes all")
+
+
+def moment(text: str) -> str:
+    """Return a time of the API in local time, to the minute."""
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def seconds(count: float) -> str:
+    """Return a duration."""
+    if count < 60:  # noqa: PLR2004
+        return f"{count:.1f} s"
+    minutes, rest = divmod(round(count), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def printable(text: str) -> str:
+    """Show control characters and broken Unicode by their codes: a file's name must not steer the terminal."""
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
+
+
+def show_error(error: FlexaiError) -> None:
+    """Print what went wrong: JSON on standard output with --json, else text on standard error."""
+    if mode.json:
+        print_json({"error": {"detail": error.detail, "exit_code": int(error.exit_code), "errors": error.items}})
+        return
+    err.print(Text(f"Error: {printable(error.detail)}", style="red"))
+    for item in error.items[:SHOWN_ITEMS]:
+        named = item.get("path") or item.get("field") or ""
+        err.print(Text(f"  {printable(str(named))}: {printable(str(item.get('detail', '')))}"))
+    if len(error.items) > SHOWN_ITEMS:
+        err.print(f"  ... and {len(error.items) - SHOWN_ITEMS} more (--json names them)")
+
+
+def now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)

@@ -1,0 +1,65 @@
+"""Read files of this machine and hash them, noticing when they change meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+
+from flexai_cli.digest import BLOCK_BYTES
+from flexai_cli.scan import Stat, reason_of
+
+
+class Unread(Exception):  # noqa: N818
+    """A file could not be taken; the text is a sentence for its owner."""
+
+
+CHANGED = "The file changed while it was sent."
+
+
+def read_whole(source: str, about: Stat, into: memoryview) -> bytes:
+    """Read a small file into memory of its size, and return its SHA-256 (32 bytes). Raise Unread."""
+    try:
+        with io.FileIO(source) as file:
+            length = 0
+            while length < about.size and (count := file.readinto(into[length:])):
+                length += count
+            if Stat.of(os.fstat(file.fileno())) != about or length != about.size:
+                raise Unread(CHANGED)
+    except OSError as error:
+        raise Unread(f"{reason_of(error)}.") from None
+    return hashlib.sha256(into).digest()
+
+
+def hash_file(source: str, about: Stat) -> bytes:
+    """Return the SHA-256 of a file of any size. Raise Unread."""
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(min(BLOCK_BYTES, max(about.size, 1))))
+    try:
+        with io.FileIO(source) as file:
+            length = 0
+            while count := file.readinto(buffer):
+                hasher.update(buffer[:count])
+                length += count
+            if Stat.of(os.fstat(file.fileno())) != about or length != about.size:
+                raise Unread(CHANGED)
+    except OSError as error:
+        raise Unread(f"{reason_of(error)}.") from None
+    return hasher.digest()
+
+
+def read_range(source: str, about: Stat, offset: int, length: int) -> Iterator[bytes]:
+    """A part of a file, in blocks of 1 MiB. Raise Unread when it is no longer the file that was hashed."""
+    try:
+        with io.FileIO(source) as file:
+            file.seek(offset)
+            left = length
+            while left:
+                block = file.read(min(left, BLOCK_BYTES))
+                if not block or Stat.of(os.fstat(file.fileno())) != about:
+                    raise Unread(CHANGED)
+                left -= len(block)
+                yield block
+    except OSError as error:
+        raise Unread(f"{reason_of(error)}.") from None
