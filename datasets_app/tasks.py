@@ -14,6 +14,7 @@ from datasets_app.services import (
     garbage,
     importing,
     mounts,
+    overlaps,
     preview_cache,
     running,
     uploads,
@@ -99,3 +100,9 @@ def trim_previews() -> None:
 def count_folder(*, directory_id: int) -> None:
     """Count the files of a large folder by their endings, for its page."""
     folders.count_folder(directory_id)
+
+
+@shared_task(name="datasets_app.compare_blobs")
+def compare_blobs(*, first_root: int, second_root: int) -> None:
+    """Find the files that two large versions share, for the pages that ask for them."""
+    overlaps.compare_blobs(first_root, second_root)

@@ -10,6 +10,7 @@ from datasets_app.permissions import require
 from datasets_app.services.browsing import list_versions
 from datasets_app.services.datasets import DatasetSummary, get_dataset, list_datasets
 from datasets_app.services.jobs import Attachment, mount_name_of
+from datasets_app.services.overlaps import warn_of_overlaps
 from datasets_app.services.running import find_runner
 from datasets_app.services.teams import get_team
 
@@ -37,6 +38,8 @@ class Draft(NamedTuple):
     mounted: list[Mounted]
     choices: list[DatasetSummary]
     problem: str
+    # Pairs that share files, and how many: training data that is in the evaluation data, say.
+    overlaps: list[tuple[Version, Version, int]]
 
 
 def draft_job(actor: User, *, team: str, attachments: Sequence[Attachment], search: str = "") -> Draft:
@@ -51,7 +54,8 @@ def draft_job(actor: User, *, team: str, attachments: Sequence[Attachment], sear
         taken = {other.mount_name for other in mounted}
         mounted.append(_look_up(actor, row, attachment, taken))
     choices = list_datasets(actor, team=team, search=search, limit=CHOICES).items
-    return Draft(row, mounted, choices, find_runner("local").check() or "")
+    overlaps = warn_of_overlaps([one.version for one in mounted if one.version is not None])
+    return Draft(row, mounted, choices, find_runner("local").check() or "", overlaps)
 
 
 def free_mount_name(dataset: str, attachments: Sequence[Attachment]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from django.test import Client
 from PIL import Image
+from pytest_django.fixtures import SettingsWrapper
 
 from datasets_app.models import Role, Version
 from datasets_app.services import folders
@@ -73,8 +75,10 @@ def test_classes_and_splits(version: Version) -> None:
 
 
 def test_a_large_folder_is_counted_by_a_worker(
-    version: Version, client: Client, monkeypatch: pytest.MonkeyPatch
+    version: Version, client: Client, monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper, tmp_path: Path
 ) -> None:
+    # Elsewhere than what other tests have kept.
+    settings.PREVIEWS_DIR = tmp_path
     monkeypatch.setattr(folders, "COUNTED_AT_ONCE", 1)
     assert "every 2s" in client.get(f"{URL}types/train").content.decode()
     train = version.root.subdirectories.get(name="train").child  # type: ignore[union-attr]

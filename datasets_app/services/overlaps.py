@@ -1,0 +1,121 @@
+"""Files that two versions share, byte for byte: what of the training data is in the evaluation data too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from django.db import connection
+
+from datasets_app.models import Blob, Directory, File, Subdirectory
+from datasets_app.permissions import require
+from datasets_app.previews.base import Ask, Preview
+from datasets_app.queue import enqueue
+from datasets_app.services import preview_cache
+from datasets_app.store.paths import KEY_SEPARATOR, from_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datasets_app.models import User, Version
+
+EXAMPLES: Final = 200
+# Up to so many files together two versions are compared at once (some 100 ms); larger ones by a worker.
+COMPARED_AT_ONCE: Final = 50_000
+OVERLAP_TASK: Final = "datasets_app.compare_blobs"
+_BELOW: Final = f"""
+    SELECT CAST('' AS text) COLLATE {{bytewise}}, CAST(%s AS bigint)
+    UNION ALL
+    SELECT {{name}}.prefix || s.name || %s, s.child_id FROM {{name}}
+    JOIN {Subdirectory._meta.db_table} s ON s.parent_id = {{name}}.id
+"""  # noqa: S608 - only names of our own tables
+# Empty files are equal by nature, and say nothing.
+_SHARED: Final = f"""
+WITH RECURSIVE ours(prefix, id) AS ({{ours}}), theirs(prefix, id) AS ({{theirs}}),
+here AS (
+    SELECT ours.prefix || f.name AS path, f.blob_id FROM ours
+    JOIN {File._meta.db_table} f ON f.directory_id = ours.id
+),
+there AS (
+    SELECT f.blob_id, min(theirs.prefix || f.name) AS path FROM theirs
+    JOIN {File._meta.db_table} f ON f.directory_id = theirs.id GROUP BY f.blob_id
+)
+"""  # noqa: S608
+_TOTALS: Final = f"""{_SHARED}
+SELECT count(*), coalesce(sum(b.size), 0) FROM here JOIN there ON there.blob_id = here.blob_id
+JOIN {Blob._meta.db_table} b ON b.id = here.blob_id WHERE b.size > 0
+"""  # noqa: S608
+_EXAMPLES: Final = f"""{_SHARED}
+SELECT here.path, there.path, b.size FROM here JOIN there ON there.blob_id = here.blob_id
+JOIN {Blob._meta.db_table} b ON b.id = here.blob_id WHERE b.size > 0 ORDER BY here.path LIMIT {EXAMPLES}
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How many files of the first version (and bytes) the second one has too, with examples (path, path, size)."""
+
+    files: int
+    size: int
+    examples: list[tuple[str, str, int]]
+
+
+def find_overlap(actor: User, *, version: Version, other: Version) -> Overlap | None:
+    """Compare two sealed versions that the actor may read; None while a worker does so."""
+    for one in (version, other):
+        require(actor, "version.view", one)
+    return _overlap(version, other)
+
+
+def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version, int]]:
+    """Name the pairs of versions that share files, and how many; pairs that a worker still compares are left out."""
+    found = []
+    for number, first in enumerate(versions):
+        for second in versions[number + 1 :]:
+            overlap = _overlap(first, second) if first.root_id != second.root_id else None
+            if first.root_id == second.root_id:
+                found.append((first, second, first.file_count))
+            elif overlap is not None and overlap.files:
+                found.append((first, second, overlap.files))
+    return found
+
+
+def compare_blobs(first_root: int, second_root: int) -> Overlap | None:
+    """Compare the files below two directories, and keep the answer by their digests."""
+    roots = {root.pk: root for root in Directory.objects.filter(pk__in=[first_root, second_root])}
+    if len(roots) < len({first_root, second_root}):
+        return None
+    bytewise = "BINARY" if connection.vendor == "sqlite" else '"C"'
+    parts = {name: _BELOW.format(name=name, bytewise=bytewise) for name in ("ours", "theirs")}
+    values: list[int | str] = [first_root, KEY_SEPARATOR, second_root, KEY_SEPARATOR]
+    with connection.cursor() as cursor:
+        cursor.execute(_TOTALS.format(**parts), values)
+        files, size = cursor.fetchone() or (0, 0)
+        examples: list[tuple[str, str, int]] = []
+        if files:
+            cursor.execute(_EXAMPLES.format(**parts), values)
+            examples = [(from_key(ours), from_key(theirs), bytes_) for ours, theirs, bytes_ in cursor.fetchall()]
+    answer = Preview("", data={"files": files, "size": int(size), "examples": examples})
+    preview_cache.keep(_digest(roots[first_root]), "overlap", Ask(_digest(roots[second_root])), answer)
+    return _read(answer)
+
+
+def _overlap(version: Version, other: Version) -> Overlap | None:
+    if version.root is None or other.root is None:
+        return None
+    kept = preview_cache.find(_digest(version.root), "overlap", Ask(_digest(other.root)))
+    if isinstance(kept, Preview):
+        return _read(kept)
+    if version.root.file_count + other.root.file_count > COMPARED_AT_ONCE:
+        enqueue(OVERLAP_TASK, first_root=version.root.pk, second_root=other.root.pk)
+        return None
+    return compare_blobs(version.root.pk, other.root.pk)
+
+
+def _read(answer: Preview) -> Overlap:
+    data = answer.data
+    return Overlap(data["files"], data["size"], [(ours, theirs, size) for ours, theirs, size in data["examples"]])
+
+
+def _digest(directory: Directory) -> str:
+    return bytes(directory.digest).hex()
