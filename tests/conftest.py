@@ -78,7 +78,8 @@ def empty_guarded_tables() -> None:
         models.Door.objects.create(name="purge")
         marks = (models.UnreferencedDirectory, models.UnreferencedBlob, models.RetiredPack)
         damages = (models.DamagedPath, models.Damage)
-        for model in (*damages, *marks, *staged, *facts, *tables, models.TeamBlob, models.Blob, models.Pack):
+        imports = (models.RememberedObject, models.ImportProblem, models.ImportPart, models.Import)
+        for model in (*damages, *marks, *imports, *staged, *facts, *tables, models.TeamBlob, models.Blob, models.Pack):
             cursor.execute(f"DELETE FROM {model._meta.db_table}")
         # Nothing may be left that points at what is gone.
         cursor.execute(f"DELETE FROM {models.Upload._meta.db_table}")
