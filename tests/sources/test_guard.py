@@ -213,6 +213,7 @@ def test_headers_for_the_proxy_stay_with_it(guard: Guard, server: HttpDouble) ->
         (b"nonsense\r\n\r\n", 400),
         (b"POST http://127.0.0.1:1/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
         (b"POST http://127.0.0.1:1/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST http://127.0.0.1:1/ HTTP/1.1\r\nContent-Length: 1\r\nA: b\r\nContent-Length: 1\r\n\r\n", 400),
         (b"POST http://127.0.0.1:1/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST http://127.0.0.1:1/ HTTP/1.1\r\nContent-Length : 1\r\n\r\n", 400),
         (b"GET http://127.0.0.1:1/ HTTP/1.1\r\nX: " + b"y" * 70_000, 431),
