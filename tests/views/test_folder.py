@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.test import Client
 from PIL import Image
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from datasets_app.models import Role, Version
 from datasets_app.services import folders
@@ -75,7 +75,7 @@ def test_classes_and_splits(version: Version) -> None:
 
 
 def test_a_large_folder_is_counted_by_a_worker(
-    version: Version, client: Client, monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper, tmp_path: Path
+    version: Version, client: Client, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     # Elsewhere than what other tests have kept.
     settings.PREVIEWS_DIR = tmp_path

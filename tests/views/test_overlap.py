@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from datasets_app.models import Role, Team
 from datasets_app.services import overlaps
@@ -45,7 +45,7 @@ def test_nothing_is_shared(client: Client) -> None:
 
 
 def test_large_versions_are_compared_by_a_worker(
-    client: Client, team: Team, monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper, tmp_path: Path
+    client: Client, team: Team, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
 ) -> None:
     # Elsewhere than what other tests have kept.
     settings.PREVIEWS_DIR = tmp_path
