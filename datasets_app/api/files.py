@@ -188,16 +188,16 @@ def read_file(  # noqa: PLR0913
     response={200: None},
 )
 def read_files(
-    request: ApiRequest, team: Path[str], name: Path[str], number: Path[int], payload: PathList
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: PathList
 ) -> StreamingHttpResponse:
     """Send up to 1000 files back to back, in the order of `paths`; the manifest tells their sizes and digests.
 
     404 names the paths that are no files of the version.
     """
     version = _find(request, team, name, number)
-    size, parts = downloads.read_files(request.auth, version=version, paths=payload.paths)
-    response = StreamingHttpResponse(parts, content_type="application/octet-stream")
-    response.headers["Content-Length"] = str(size)
+    found = downloads.read_files(request.auth, version=version, paths=payload.paths)
+    response = StreamingHttpResponse(found.parts, content_type="application/octet-stream")
+    response.headers["Content-Length"] = str(found.size)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}-{number}.bin"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = SANDBOX

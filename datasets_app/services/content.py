@@ -26,7 +26,7 @@ from datasets_app.store.staging import Staging
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,14 @@ class Place(NamedTuple):
 
     key: str
     offset: int
+
+
+class StoredSlice(NamedTuple):
+    """A blob of `size` bytes, and where it was when we looked."""
+
+    blob_id: int
+    size: int
+    place: Place
 
 
 class VanishedBlobError(Exception):
@@ -371,6 +379,34 @@ def read_slice(place: Place, *, blob_id: int, offset: int = 0, length: int) -> I
             place = now
         else:
             return
+
+
+def read_slices(pieces: Sequence[StoredSlice]) -> Iterator[bytes]:
+    """Many blobs back to back, in blocks of at most 1 MiB; those that lie next to each other are read as one."""
+    run: list[StoredSlice] = []
+    for piece in pieces:
+        if run and (piece.place.key, piece.place.offset) != (run[-1].place.key, run[-1].place.offset + run[-1].size):
+            yield from _read_run(run)
+            run = []
+        run.append(piece)
+    if run:
+        yield from _read_run(run)
+
+
+def _read_run(run: list[StoredSlice]) -> Iterator[bytes]:
+    key, offset = run[0].place
+    done = 0
+    try:
+        for block in pack_store().read(key, offset, sum(piece.size for piece in run)):
+            done += len(block)
+            yield block
+    except MissingPack:
+        # Compaction has moved some of them, perhaps to different packs: go on one by one.
+        for piece in run:
+            skipped = min(done, piece.size)
+            done -= skipped
+            if skipped < piece.size:
+                yield from read_slice(piece.place, blob_id=piece.blob_id, offset=skipped, length=piece.size - skipped)
 
 
 def find_place(blob_id: int) -> Place | None:

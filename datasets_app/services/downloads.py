@@ -6,15 +6,15 @@ import csv
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple, cast
 
-from datasets_app.errors import Conflict, Unavailable
+from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound, Unavailable
 from datasets_app.models import Directory, File, User, Version
 from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.browsing import find_directory
-from datasets_app.services.walking import walk_files
+from datasets_app.services.walking import find_files, walk_files
 
 BLOCK_BYTES = 2**20
 TAR_RECORD = 512
@@ -43,8 +43,8 @@ def read_file(file: File, *, offset: int = 0, length: int | None = None) -> Iter
     return content.read_blob(file.blob, offset=offset, length=length)
 
 
-def read_files(actor: User, *, version: Version, paths: Sequence[str]) -> tuple[int, Iterator[bytes]]:
-    """Return the total size of up to 1000 files, and their bytes back to back in the order of `paths`.
+def read_files(actor: User, *, version: Version, paths: Sequence[str]) -> Download:
+    """Return up to 1000 files back to back, in the order of `paths`.
 
     NotFound names every path that is no file of the version. Files that lie next to each other are read as one.
     """
@@ -53,25 +53,16 @@ def read_files(actor: User, *, version: Version, paths: Sequence[str]) -> tuple[
         raise Invalid(
             f"Read 1 to {MOST_PATHS} files at a time.", errors=[{"field": "paths", "detail": f"{len(paths)} paths"}]
         )
-    found = find_slices(root, paths)
+    found = find_files(root, paths)
     missing: list[ErrorItem] = [{"path": path, "detail": "not a file"} for path in paths if path not in found]
     if missing:
         raise NotFound(f"{len(missing)} paths are no files of {version.label}.", errors=missing)
-    wanted = [found[path] for path in paths]
-    return sum(piece.size for piece in wanted), _blocks(_read_slices(wanted))
-
-
-def _read_slices(wanted: Sequence[StoredSlice]) -> Iterator[bytes]:
-    run: StoredSlice | None = None
-    for piece in wanted:
-        if run is not None and piece.pack_key == run.pack_key and piece.offset == run.offset + run.size:
-            run = run._replace(size=run.size + piece.size)
-            continue
-        if run is not None:
-            yield from content.read_pack(key=run.pack_key, offset=run.offset, length=run.size)
-        run = piece
-    if run is not None:
-        yield from content.read_pack(key=run.pack_key, offset=run.offset, length=run.size)
+    pieces = [
+        content.StoredSlice(row.blob_id, row.size, content.Place(row.pack_key, row.offset))
+        for row in map(found.get, paths)
+        if row
+    ]
+    return Download(_blocks(content.read_slices(pieces)), sum(piece.size for piece in pieces))
 
 
 def tar_stream(actor: User, *, version: Version, path: str = "") -> Download:

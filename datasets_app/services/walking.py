@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Rows fetched at once. A subtree that is not larger comes in one query, however deep it is.
 RUN_FILES = 20_000
+FILE_COLUMNS = ("blob__sha256", "blob__size", "blob_id", "blob__pack__key", "blob__offset")
 # Names looked up in one statement.
 LOOKUP = 500
 
@@ -51,15 +52,7 @@ class WalkedFile(NamedTuple):
     offset: int
 
 
-class StoredSlice(NamedTuple):
-    """Where a file's `size` bytes are."""
-
-    pack_key: str
-    offset: int
-    size: int
-
-
-def find_slices(root: Directory, paths: Iterable[str]) -> dict[str, StoredSlice]:
+def find_files(root: Directory, paths: Iterable[str]) -> dict[str, WalkedFile]:
     """Find files below `root` by their paths; those that are not there are left out."""
     names: dict[str, list[str]] = {}
     for path in paths:
@@ -74,8 +67,8 @@ def find_slices(root: Directory, paths: Iterable[str]) -> dict[str, StoredSlice]
         prefix = f"{folder}/" if folder else ""
         for start in range(0, len(wanted), LOOKUP):
             rows = File.objects.filter(directory_id=directory_id, name__in=wanted[start : start + LOOKUP])
-            places = rows.values_list("name", "blob__pack__key", "blob__offset", "blob__size")
-            found.update({prefix + name: StoredSlice(*place) for name, *place in places})
+            for name, *about in rows.values_list("name", *FILE_COLUMNS):
+                found[prefix + name] = WalkedFile(prefix + name, *about)
     return found
 
 
