@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from datasets_app.sources.base import Cause
-from datasets_app.sources.guard import Guard, connection, find_refusal, proxy
+from datasets_app.sources.guard import Guard, connection, find_refusal, lookup, proxy
 from datasets_app.sources.guard.addresses import parse_networks
 from datasets_app.sources.guard.proxy import Loop
 from tests.servers import ROOT
@@ -169,7 +169,7 @@ def test_a_name_is_looked_up_once_and_its_judged_address_is_used(
 def test_this_machine_is_refused_under_a_public_address_too(
     server: HttpDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "find_objection", lambda *_: "")
+    monkeypatch.setattr(lookup, "find_objection", lambda *_: "")
     with running_loop() as through:
         status, body = get(through, server.url)
     assert status == 403

@@ -7,9 +7,9 @@ import os
 import select
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from datasets_app.sources.guard.addresses import Network, find_objection, is_named
+from datasets_app.sources.guard.addresses import is_named
 from datasets_app.sources.guard.heads import (
     ESTABLISHED,
     FAILED,
@@ -20,6 +20,7 @@ from datasets_app.sources.guard.heads import (
     Target,
     read_head,
 )
+from datasets_app.sources.guard.lookup import Address, look_up, refuse
 
 if TYPE_CHECKING:
     from datasets_app.sources.guard.pipes import Pipe
@@ -29,33 +30,10 @@ BLOCK: Final = 64 * 1024
 HEAD_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 300.0
-ADDRESSES: Final = 4
 IN, OUT = select.POLLIN, select.POLLOUT
 
 HEAD, OPENING, BODY, TUNNEL = range(4)
 IN_PROGRESS: Final = (115, 36, 11, 35)  # EINPROGRESS and EAGAIN, Linux and macOS
-
-# An address as getaddrinfo gives it: family and socket address.
-Address = tuple[socket.AddressFamily, Any]
-
-
-def look_up(target: Target, allowed: tuple[Network, ...]) -> list[Address]:
-    """Resolve a name and keep the addresses that may be reached. Raises Answer when there is none. Blocks."""
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise Answer(502, FAILED, f"The name {target.host} does not resolve.") from None
-    objections = {str(info[4][0]): find_objection(str(info[4][0]), allowed) for info in found}
-    good: list[Address] = [(info[0], info[4]) for info in found if not objections[str(info[4][0])]]
-    if not good:
-        raise refuse(target, next(iter(objections.values()), "nowhere"))
-    return good[:ADDRESSES]
-
-
-def refuse(target: Target, objection: str) -> Answer:
-    """Make the answer for an address that may not be reached. The address itself is not told."""
-    sentence = f"{target.host} leads to {objection}, which this installation does not allow as a source."
-    return Answer(403, REFUSED, sentence)
 
 
 class Connection:

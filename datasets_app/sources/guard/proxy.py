@@ -22,8 +22,9 @@ from collections.abc import Callable
 from typing import Final
 
 from datasets_app.sources.guard.addresses import Network, parse_networks
-from datasets_app.sources.guard.connection import Address, Connection
+from datasets_app.sources.guard.connection import Connection
 from datasets_app.sources.guard.heads import Answer
+from datasets_app.sources.guard.lookup import Address
 from datasets_app.sources.guard.pipes import CAN_SPLICE, Pipes
 
 CONNECTIONS: Final = 512
