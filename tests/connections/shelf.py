@@ -10,7 +10,20 @@ import pytest
 
 from datasets_app.errors import Invalid
 from datasets_app.sources import registry
-from datasets_app.sources.base import Cause, CheckStep, Entry, Field, Provider, Route, Settings, SourceError, Tree, Walk
+from datasets_app.sources.base import (
+    Cause,
+    CheckStep,
+    Entry,
+    Field,
+    Page,
+    Provider,
+    Route,
+    Settings,
+    SourceError,
+    SourceFile,
+    Tree,
+    Walk,
+)
 
 SECRET = "correct-horse"
 BOXES = ("box0", "box1", "box2")
@@ -49,8 +62,45 @@ class ShelfSource:
         return ["main", f"{path}-old"]
 
     def open(self, path: str, *, revision: str = "") -> Tree:
-        """Not needed by these tests."""
-        raise NotImplementedError
+        """Give what the test has put into the box."""
+        if path not in BOXES:
+            raise SourceError(Cause.MISSING, f"There is no box <{path}>.")
+        return ShelfTree(f"{revision or 'main'}-pinned")
+
+
+# What lies in each box: a test that imports fills it. A value of None is a file that can't be read.
+CONTENT: dict[str, bytes | None] = {}
+
+
+@dataclass
+class ShelfTree:
+    """A box."""
+
+    revision: str
+
+    def list_files(self, *, after: str = "") -> Iterator[Page]:
+        """All on one page."""
+        files = [self._file(key, data) for key, data in CONTENT.items() if key > after]
+        if files:
+            yield Page(files, files[-1].key)
+
+    def fetch(self, file: SourceFile) -> bytes:
+        """Read what is there."""
+        data = CONTENT.get(file.key)
+        if data is None:
+            raise SourceError(Cause.DENIED, "The shelf keeps this to itself.")
+        return data
+
+    def fetch_range(self, file: SourceFile, offset: int, length: int) -> bytes:
+        """Read a part of it."""
+        return self.fetch(file)[offset : offset + length]
+
+    def look_up(self, file: SourceFile) -> SourceFile:
+        """Nothing more is known."""
+        return file
+
+    def _file(self, key: str, data: bytes | None) -> SourceFile:
+        return SourceFile(key=key, path=key, size=len(data or b"?"), tag=f"{self.revision} {data!r}")
 
 
 class Shelf:
@@ -84,7 +134,8 @@ class Shelf:
 
 
 def install_shelf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the shelf into the registry, for one test."""
+    """Put the shelf into the registry, with empty boxes, for one test."""
+    monkeypatch.setattr("tests.connections.shelf.CONTENT", {})
     monkeypatch.setitem(cast("dict[str, Provider]", registry.PROVIDERS), SHELF.name, SHELF)
 
 

@@ -31,13 +31,13 @@ def test_nobody_is_told(connection: Connection, admin: User, caplog: pytest.LogC
     """Neither pages, API, operators' view, logs nor the list of acts."""
     operator = User.objects.create_superuser("root")
     root = page_client(operator)
-    browser, program = page_client(admin), api_client(admin)
+    visitor, program = page_client(admin), api_client(admin)
     page = "/teams/vision/connections/my-shelf/"
     with caplog.at_level(logging.DEBUG):
         shown = [
-            browser.get(page),
-            browser.get(f"{page}edit/"),
-            browser.post(f"{page}edit/", VALUES | {"endpoint": "nowhere"}),
+            visitor.get(page),
+            visitor.get(f"{page}edit/"),
+            visitor.post(f"{page}edit/", VALUES | {"endpoint": "nowhere"}),
             program.get("/api/v1/teams/vision/connections"),
             program.patch(
                 "/api/v1/teams/vision/connections/my-shelf",
@@ -45,7 +45,7 @@ def test_nobody_is_told(connection: Connection, admin: User, caplog: pytest.LogC
                 content_type="application/json",
             ),
             root.get(f"/admin/datasets_app/connection/{connection.pk}/change/"),
-            browser.get("/teams/vision/"),
+            visitor.get("/teams/vision/"),
         ]
     assert [answer.status_code for answer in shown] == [200, 200, 422, 200, 422, 200, 200]
     for answer in shown:
@@ -73,10 +73,10 @@ def test_a_lost_key_is_told(connection: Connection, admin: User, settings: Setti
     (step,) = check_connection(admin, connection=connection)
     assert step.ok is False
     assert "Enter them again" in step.detail
-    browser = page_client(admin)
+    visitor = page_client(admin)
     for page in ("", "edit/"):
         assert (
-            b"can&#x27;t be read" in (shown := browser.get(f"/teams/vision/connections/my-shelf/{page}").content)
+            b"can&#x27;t be read" in (shown := visitor.get(f"/teams/vision/connections/my-shelf/{page}").content)
             or b"can't be read" in shown
         )
     with pytest.raises(CommandError, match="vision/my-shelf"):

@@ -1,0 +1,275 @@
+"""The form of an import, and the page of a version that an import fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from datasets_app.models import Connection, Dataset, Import, Role, Team, User, Version
+from datasets_app.services.connections import create_connection
+from datasets_app.services.importing import run_imports
+from datasets_app.services.versions import run_seal
+from tests.connections import shelf
+from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
+
+pytestmark = pytest.mark.django_db
+
+NEW = "/teams/vision/imports/new/"
+DATASET = "/teams/vision/datasets/scenes/"
+VERSION = f"{DATASET}versions/1/"
+FORM = {"connection": "my-shelf", "source_path": "box0", "name": "scenes"}
+HTMX = {"HX-Request": "true"}
+FILES: dict[str, bytes | None] = {"a.txt": b"aaa", "b.csv": b"b,b", "deep/c.txt": b"c"}
+
+
+@pytest.fixture
+def team() -> Team:
+    return make_team("vision")
+
+
+@pytest.fixture
+def admin(team: Team) -> User:
+    return make_member(team, Role.ADMIN, "ada")
+
+
+@pytest.fixture
+def connection(team: Team, admin: User, monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """Give a connection to a shelf with three files."""
+    shelf.install_shelf(monkeypatch)
+    shelf.CONTENT.update(FILES)
+    return create_connection(admin, team=team.name, name="my-shelf", provider="shelf", values=shelf.VALUES)
+
+
+@pytest.fixture
+def visitor(team: Team, connection: Connection) -> Client:
+    return page_client(make_member(team, Role.WRITER))
+
+
+def ask(visitor: Client, step: str, *, htmx: bool = True, **fields: str) -> Any:  # noqa: ANN401
+    """Press a button of the form."""
+    return visitor.post(NEW, FORM | {"step": step} | fields, headers=HTMX if htmx else {})
+
+
+def work() -> Import:
+    """Do what workers would."""
+    while run_imports():
+        pass
+    run = Import.objects.latest("pk")
+    run_seal(run.version_id)
+    return run
+
+
+def page(visitor: Client, address: str = VERSION) -> str:
+    return " ".join(visitor.get(address).content.decode().split())
+
+
+def test_it_works(visitor: Client) -> None:
+    assert "The shelf" not in page(visitor, NEW)
+    started = ask(visitor, "import", htmx=False, exclude="*.csv\n", message="The first box")
+    assert (started.status_code, started.headers["Location"]) == (302, VERSION)
+    under_way = page(visitor)
+    assert "Cancel import" in under_way
+    assert "?importing" in under_way
+    assert "syncing" in under_way
+    work()
+    done = page(visitor)
+    assert "The first box" in done
+    assert "Shelf: <code" in done
+    assert Version.objects.get().source["pinned"] == "main-pinned"
+    assert "main-pinned" in done
+    assert Version.objects.get().file_count == 2
+    for address in (DATASET, "/teams/vision/datasets/", "/teams/vision/connections/my-shelf/"):
+        assert "box0</code>" in page(visitor, address)
+    again = page(visitor, f"{NEW}?again=1&name=scenes")
+    assert 'value="box0"' in again
+    assert "*.csv</textarea>" in again
+    assert "scenes is there. Its next version starts" in again
+
+
+def test_a_second_version_starts_empty_or_from_an_earlier_one(team: Team, visitor: Client) -> None:
+    make_available_version(make_dataset(team, "scenes"), {"old.txt": b"old"})
+    ask(visitor, "import", htmx=False)
+    work()
+    assert Version.objects.get(number=2).file_count == 3
+    ask(visitor, "import", htmx=False, start="base", base="1", prefix="new")
+    work()
+    version = Version.objects.get(number=3)
+    assert (version.file_count, version.base and version.base.number) == (4, 1)
+    assert "new/</code>" in page(visitor, f"{DATASET}versions/3/")
+
+
+def test_looking_around(visitor: Client) -> None:
+    top = ask(visitor, "look", source_path="").content.decode()
+    assert top.lstrip().startswith('<div class="browser" id="browser">')
+    assert 'name="open" value="box1"' in top
+    more = visitor.post(NEW, FORM | {"source_path": "", "more": "2"}, headers=HTMX).content.decode()
+    assert 'value="box2"' in more
+    opened = visitor.post(
+        NEW, FORM | {"source_path": "", "open": "box1", "revision": "x"}, headers=HTMX
+    ).content.decode()
+    assert 'name="source_path" value="box1"' in opened
+    assert "ax.txt" in opened
+    assert '<option value="box1-old">' in opened
+    attic = ask(visitor, "browse", source_path="attic<").content.decode()
+    assert "There is no box &lt;attic&lt;&gt;." in attic
+    assert "This field is required" not in attic
+    other = ask(visitor, "connect", source_path="box1").content.decode()
+    assert 'value="box0"' in other
+    assert 'name="source_path" value="' not in other
+
+
+def test_looking_around_without_a_script(visitor: Client) -> None:
+    whole = visitor.post(NEW, FORM | {"open": "box1"}).content.decode()
+    assert "<html" in whole
+    assert "a.txt" in whole
+
+
+def test_preview(visitor: Client) -> None:
+    shelf.CONTENT["wrong//name"] = b"x"
+    part = " ".join(ask(visitor, "preview", name="").content.decode().split())
+    assert part.startswith('<div id="preview"')
+    assert '<dt>Files</dt><dd class="num">3</dd>' in part
+    assert "1 object can't be a file of a dataset" in part
+    assert "<code>wrong//name</code>" in part
+    assert "<code>deep/c.txt</code>" in part
+    assert "<code>in/here/a.txt</code>" in ask(visitor, "preview", prefix="in/here").content.decode()
+    assert "Nothing there matches" in ask(visitor, "preview", include="*.png").content.decode()
+    assert not Version.objects.exists()
+    assert "<html" in ask(visitor, "preview", htmx=False).content.decode()
+
+
+def test_preview_tells_what_is_stored(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    work()
+    assert "3 files" in ask(visitor, "preview").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"source_path": ""}, "This field is required"),
+        ({"source_path": "/"}, "Say what to import"),
+        ({"name": ""}, "A name has"),
+        ({"name": "a b"}, "A name has"),
+        ({"include": "[" * 2000}, "<li>"),
+        ({"prefix": "../up"}, "<li>"),
+        ({"start": "base", "base": "7"}, "There is no available version"),
+    ],
+)
+def test_what_is_wrong_is_said_beside_its_field(visitor: Client, fields: dict[str, str], words: str) -> None:
+    for htmx in (False, True):
+        answer = ask(visitor, "import", htmx=htmx, **fields)
+        assert answer.status_code == 422
+        assert words in answer.content.decode()
+        assert answer.headers.get("HX-Retarget") == ("#import-form" if htmx else None)
+    assert not Import.objects.exists()
+    assert not Dataset.objects.exists()
+
+
+def test_a_store_that_refuses_is_told(visitor: Client) -> None:
+    answer = ask(visitor, "preview", source_path="attic")
+    assert (answer.status_code, "There is no box" in answer.content.decode()) == (422, True)
+
+
+def test_an_archived_dataset_takes_no_import(team: Team, visitor: Client) -> None:
+    dataset = make_dataset(team, "scenes")
+    Dataset.objects.filter(pk=dataset.pk).update(archived_at=dataset.created_at)
+    assert "is archived" in ask(visitor, "into").content.decode()
+    assert "is archived" in ask(visitor, "import", htmx=False).content.decode()
+    assert not Version.objects.exists()
+
+
+def test_without_connections(team: Team) -> None:
+    assert "no connections yet" in page(page_client(make_member(team, Role.WRITER)), NEW)
+
+
+def test_readers_follow_only(team: Team, visitor: Client) -> None:
+    reader = page_client(make_member(team, Role.READER))
+    ask(visitor, "import", htmx=False)
+    seen = page(reader)
+    assert "syncing" in seen
+    assert "Cancel import" not in seen
+    assert reader.get(NEW).status_code == 403
+    assert ask(reader, "import", htmx=False).status_code == 403
+    for word in ("cancel", "retry", "leave-out"):
+        assert reader.post(f"{VERSION}import/{word}/").status_code == 403
+
+
+def test_failed_files_are_named_and_retried(visitor: Client) -> None:
+    shelf.CONTENT["b.csv"] = None
+    ask(visitor, "import", htmx=False)
+    work()
+    failed = page(visitor)
+    assert "The import could not be finished." in failed
+    assert "<code>b.csv</code>: The shelf keeps this to itself." in failed
+    assert "Retry failed files" in failed
+    assert "Leave out the failed file and seal" in failed
+    assert "Continue this upload" not in failed
+    shelf.CONTENT["b.csv"] = b"?"
+    visitor.post(f"{VERSION}import/retry/")
+    assert "syncing" in page(visitor)
+    work()
+    assert Version.objects.get().file_count == 3
+
+
+def test_failed_files_are_left_out(visitor: Client) -> None:
+    shelf.CONTENT["b.csv"] = None
+    ask(visitor, "import", htmx=False)
+    work()
+    visitor.post(f"{VERSION}import/leave-out/")
+    run_seal(Version.objects.get().pk)
+    done = page(visitor)
+    assert "available" in done
+    assert "without 1 file that failed" in done
+    assert Version.objects.get().file_count == 2
+
+
+def test_what_can_never_work_is_not_offered_to_be_retried(visitor: Client) -> None:
+    shelf.CONTENT["z//z"] = b"x"
+    ask(visitor, "import", htmx=False)
+    work()
+    failed = page(visitor)
+    assert "<code>z//z</code>" in failed
+    assert "Retry" not in failed
+    assert "Trying again is of no use" in visitor.post(f"{VERSION}import/retry/", follow=True).content.decode()
+    visitor.post(f"{VERSION}import/leave-out/")
+    run_seal(Version.objects.get().pk)
+    assert Version.objects.get().status == Version.Status.AVAILABLE
+
+
+def test_cancel_and_go_on(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    visitor.post(f"{VERSION}import/cancel/")
+    cancelled = page(visitor)
+    assert "The import was cancelled." in cancelled
+    assert "Continue the import" in cancelled
+    assert "Abandon" in cancelled
+    assert "cancelled already" in visitor.post(f"{VERSION}import/cancel/", follow=True).content.decode()
+    visitor.post(f"{VERSION}import/retry/")
+    work()
+    assert Version.objects.get().file_count == 3
+
+
+def test_a_failed_import_can_be_abandoned(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False, source_path="attic")
+    work()
+    assert "There is no box" in page(visitor)
+    visitor.post(f"{VERSION}abandon/")
+    assert not Version.objects.exists()
+
+
+def test_the_page_follows_until_the_import_has_ended(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    status = f"{VERSION}status/?importing"
+    moving = visitor.get(status, headers=HTMX)
+    assert moving.content.decode().lstrip().startswith('<section class="panel" id="progress"')
+    work()
+    assert visitor.get(status, headers=HTMX).headers["HX-Refresh"] == "true"
+
+
+def test_an_uploaded_version_has_no_import(team: Team, visitor: Client) -> None:
+    make_available_version(make_dataset(team, "scenes"))
+    assert visitor.post(f"{VERSION}import/cancel/").status_code == 404
+    assert "Import it again" not in page(visitor)
