@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from datasets_app.sources.gcs import GoogleCloudStorage
 from datasets_app.sources.huggingface import HuggingFaceHub
 from datasets_app.sources.s3_profiles import AmazonS3, CloudflareR2, MinIO
 
@@ -16,6 +17,7 @@ _ALL: Final[tuple[Provider, ...]] = (
     AmazonS3(),
     MinIO(),
     CloudflareR2(),
+    GoogleCloudStorage(),
     HuggingFaceHub(),
 )
 PROVIDERS: Final[Mapping[str, Provider]] = {provider.name: provider for provider in _ALL}

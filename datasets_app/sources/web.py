@@ -9,6 +9,8 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -45,15 +47,16 @@ class Reply(NamedTuple):
         return self.status < FIRST_ERROR
 
 
-def trust(route: Route) -> ssl.SSLContext:
-    """Return the certificates that are trusted: certifi's, this machine's, and the route's."""
+@lru_cache(maxsize=8)
+def trust(ca_bundle: Path | None) -> ssl.SSLContext:
+    """Return the certificates that are trusted: certifi's, this machine's, and those of a file."""
     context = urllib3.util.create_urllib3_context()
     context.verify_mode = ssl.CERT_REQUIRED
     context.check_hostname = True
     context.load_verify_locations(certifi.where())
     context.load_default_certs()
-    if route.ca_bundle:
-        context.load_verify_locations(route.ca_bundle)
+    if ca_bundle:
+        context.load_verify_locations(ca_bundle)
     return context
 
 
@@ -74,7 +77,7 @@ class Web:
         options = {
             "maxsize": KEPT,
             "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=patience),
-            "ssl_context": trust(route),
+            "ssl_context": trust(route.ca_bundle),
         }
         self._pool: urllib3.PoolManager = (
             urllib3.ProxyManager(route.proxy, proxy_headers=_proxy_headers(route.proxy), **options)  # type: ignore[arg-type]

@@ -34,5 +34,6 @@ def gcs_server(gcs_backend: GcsServer) -> Iterator[GcsServer]:
     try:
         yield gcs_backend
     finally:
+        gcs_backend.keeps_preconditions = True
         gcs_backend.recover()
         gcs_backend.forget()

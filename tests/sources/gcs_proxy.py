@@ -45,6 +45,7 @@ class GcsServer(HttpDouble):
         # Buckets that the account may not see.
         self.forbidden: set[str] = set()
         self.requester_pays: set[str] = set()
+        self.keeps_preconditions = True
         self._tokens: set[str] = set()
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -105,8 +106,7 @@ class GcsServer(HttpDouble):
     def _handle(self, request: Request) -> Answer:
         if request.path == "/token":
             return self._give_token(request)
-        refusal = self._refuse(request)
-        return refusal or self._forward(request)
+        return self._refuse(request) or self._check_generation(request, self._forward(request))
 
     def _give_token(self, request: Request) -> Answer:
         """Answer a signed request (RFC 7523), as oauth2.googleapis.com does."""
@@ -138,6 +138,15 @@ class GcsServer(HttpDouble):
         if bucket in self.requester_pays and not pays:
             return error(400, "Bucket is a requester pays bucket but no user project provided.", "required")
         return None
+
+    def _check_generation(self, request: Request, answer: Answer) -> Answer:
+        """Keep the precondition that fake-gcs-server forgets when it gives bytes."""
+        wanted = parse_qs(request.query).get("ifGenerationMatch", [""])[0]
+        if not wanted or answer.status >= 300 or not self.keeps_preconditions:
+            return answer
+        if answer.headers.get("X-Goog-Generation", wanted) == wanted:
+            return answer
+        return error(412, "At least one of the pre-conditions you specified did not hold.", "conditionNotMet")
 
     def _forward(self, request: Request) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.backend, timeout=60)
