@@ -29,6 +29,8 @@ CONNECT_TIMEOUT: Final = 15
 ANSWER_TIMEOUT: Final = 120
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 10.0
+# A server that has not answered yet may have another address altogether.
+FIRST_PATIENCE: Final = 10.0
 # Too many requests, locked by a request of ours that broke off, and what proxies say of a server that restarts.
 TRY_AGAIN: Final = frozenset({423, 429, 502, 503, 504})
 FIRST_ERROR: Final = 400
@@ -49,6 +51,7 @@ class Session:
     def __init__(self, login: Login) -> None:
         self.login = login
         self.patience = patience()
+        self._has_answered = False
         self._local = threading.local()
         self._clients: list[httpx.Client] = []
         self._lock = threading.Lock()
@@ -132,6 +135,7 @@ class Session:
             except httpx.TransportError as error:
                 pause.after(error)
                 continue
+            self._has_answered = True
             if answer.status_code in TRY_AGAIN and not pause.is_last:
                 pause.after(answer)
                 continue
@@ -153,7 +157,7 @@ class Session:
 
     def pauses(self) -> Iterator[Pause]:
         """Tries with growing pauses in between, until the patience is over; each is told why it failed."""
-        end = time.monotonic() + self.patience
+        end = time.monotonic() + (self.patience if self._has_answered else min(self.patience, FIRST_PATIENCE))
         wait = FIRST_PAUSE
         while True:
             pause = Pause(self.login.url, is_last=time.monotonic() >= end)
