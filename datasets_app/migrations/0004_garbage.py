@@ -217,7 +217,7 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("key", models.CharField(db_index=True, max_length=300)),
+                ("key", models.CharField(max_length=300)),
                 ("size", models.PositiveBigIntegerField(default=0)),
                 ("reason", models.CharField(max_length=200)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),

@@ -94,7 +94,8 @@ class RemovedObject(models.Model):
     run = models.ForeignKey(CollectionRun, null=True, on_delete=models.SET_NULL, related_name="removed")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     # A key of the store; a digest in hex of a blob or a tree; an id of an upload; team/dataset@number of a version.
-    key = models.CharField(max_length=300, db_index=True)
+    # Without an index: it would take as long as all the rest of a removal, for a question that is seldom asked.
+    key = models.CharField(max_length=300)
     size = models.PositiveBigIntegerField(default=0)
     reason = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -9,7 +9,7 @@ from datasets_app.services.garbage.marking import mark_unreferenced, unmark_refe
 from datasets_app.services.garbage.references import delete_rows, unreferenced
 from datasets_app.services.garbage.sweep import Sweep, lock_rows, marks, query, removing
 
-BATCH = 500
+BATCH = 2_000
 REASON = "no version and no upload holds it"
 
 
