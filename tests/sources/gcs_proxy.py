@@ -81,9 +81,9 @@ class GcsServer(HttpDouble):
         for key, data in (files or {}).items():
             self.put(name, key, data)
 
-    def put(self, bucket: str, key: str, data: bytes) -> int:
-        """Write or replace an object; return its generation."""
-        path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(key, safe='')}"
+    def put(self, bucket: str, key: str, data: bytes, *, encoding: str = "") -> int:
+        """Write or replace an object, which may be stored compressed; return its generation."""
+        path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(key, safe='')}&contentEncoding={encoding}"
         done = json.loads(self._send("POST", path, data, "application/octet-stream"))
         return int(done["generation"])
 

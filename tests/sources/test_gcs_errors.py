@@ -1,5 +1,6 @@
 """What Google Cloud Storage refuses is told so that the user knows what to do, and what goes wrong on the wire."""
 
+import gzip
 import hashlib
 import json
 import uuid
@@ -187,6 +188,15 @@ def test_a_server_that_forgets_the_generation_is_found_out(gcs_server: GcsServer
     assert refuse(lambda: tree.fetch_range(files["a"], 0, 100))[0] == Cause.CHANGED
     gcs_server.remove(bucket, "a")
     assert refuse(lambda: tree.fetch(files["a"]))[0] == Cause.MISSING
+
+
+def test_what_was_stored_compressed_comes_as_it_is_stored(gcs_server: GcsServer, bucket: str) -> None:
+    packed = gzip.compress(LARGE)
+    gcs_server.put(bucket, "a", packed, encoding="gzip")
+    tree, files = open_bucket(gcs_server, bucket)
+    assert files["a"].size == len(packed)
+    assert bytes(tree.fetch(files["a"])) == packed
+    assert bytes(tree.fetch_range(files["a"], 5, 100)) == packed[5:105]
 
 
 def test_only_what_is_needed_is_asked(gcs_server: GcsServer, bucket: str) -> None:
