@@ -18,9 +18,13 @@ REQUEST_BYTES = 1 << 20
 
 @pytest.fixture(scope="session")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApplication]:
-    """Run one application for all browser tests; its requests are small, so that a transfer has many."""
+    """Run one application for all browser tests; its requests are small, so that a transfer has many.
+
+    Its connections may reach this machine, where the test servers are.
+    """
     folder = tmp_path_factory.mktemp("e2e") / "application"
-    with serve_application(folder, UPLOAD_REQUEST_BYTES=str(REQUEST_BYTES)) as running:
+    settings = {"UPLOAD_REQUEST_BYTES": str(REQUEST_BYTES), "ALLOWED_SOURCE_NETWORKS": "127.0.0.0/8"}
+    with serve_application(folder, **settings) as running:
         running.bootstrap()
         yield running
 

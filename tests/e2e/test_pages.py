@@ -39,6 +39,13 @@ PAGES = [
     f"{DATASET}versions/1/files/README.md",
     f"{DATASET}versions/1/files/model.bin",
     f"{DATASET}versions/1/files/pixel.gif",
+    "/teams/lab/connections/",
+    "/teams/lab/connections/street-store/",
+    "/teams/lab/connections/street-store/edit/",
+    "/teams/lab/connections/new/",
+    "/teams/lab/connections/new/?provider=s3",
+    "/teams/lab/connections/new/?provider=minio",
+    "/teams/lab/imports/new/",
     "/teams/lab/jobs/",
     "/teams/lab/jobs/new/",
     "/teams/lab/",
@@ -72,6 +79,11 @@ def send_file(application: LiveApplication, number: int, path: str, data: bytes)
 def content(application: LiveApplication) -> LiveApplication:
     """Make one sealed and one open version, once."""
     call(application, "/teams/lab/datasets", {"name": "street-scenes", "description": "Photographs", "tags": ["raw"]})
+    call(
+        application,
+        "/teams/lab/connections",
+        {"name": "street-store", "provider": "s3", "values": {"access": "public", "region": "eu-central-1"}},
+    )
     versions = "/teams/lab/datasets/street-scenes/versions"
     call(application, versions, {"message": "The first pictures"})
     for path, data in FILES.items():
