@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from datasets_app.errors import ChecksumMismatch, ErrorItem, Gone, Locked
 from datasets_app.models import StagedFile, Upload, Version
 from datasets_app.models.bulk import database_value, update_rows
+from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.queue import enqueue
 from datasets_app.services import content
 from datasets_app.services.content import Slice
@@ -31,6 +32,7 @@ POLL_SECONDS = 0.1
 _SLICES = f"""
 SELECT id, path, size, "offset", sha256 FROM {StagedFile._meta.db_table} WHERE upload_id = %s ORDER BY "offset", size
 """  # noqa: S608 - only names of our own table
+_LOCKED = Prepared(lambda: Version.objects.select_for_update(no_key=True).filter(pk=Slot("id")))
 UNFINISHED = (Upload.Status.RECEIVING, Upload.Status.RECEIVED)
 
 
@@ -228,7 +230,7 @@ def _register(
     text = errors[0]["detail"] if failed else ""
     with transaction.atomic():
         # Bundles and plans of this version lock it too: rows that several want are then never locked crosswise.
-        Version.objects.select_for_update(no_key=True).filter(pk=upload.version_id).values_list("pk", flat=True).first()
+        _LOCKED.first(id=upload.version_id)
         won = Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).update(
             status=Upload.Status.FAILED if failed else Upload.Status.FINISHED, error=text
         )
