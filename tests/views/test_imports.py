@@ -202,7 +202,7 @@ def test_failed_files_are_named_and_retried(visitor: Client) -> None:
     ask(visitor, "import", htmx=False)
     work()
     failed = page(visitor)
-    assert "The import could not be finished." in failed
+    assert "1 of 3 files failed." in failed
     assert "<code>b.csv</code>: The shelf keeps this to itself." in failed
     assert "Retry failed files" in failed
     assert "Leave out the failed file and seal" in failed
@@ -255,7 +255,7 @@ def test_cancel_and_go_on(visitor: Client) -> None:
 def test_a_failed_import_can_be_abandoned(visitor: Client) -> None:
     ask(visitor, "import", htmx=False, source_path="attic")
     work()
-    assert "There is no box" in page(visitor)
+    assert "The import could not be finished.</b> There is no box" in page(visitor)
     visitor.post(f"{VERSION}abandon/")
     assert not Version.objects.exists()
 
