@@ -42,6 +42,8 @@ LEAST_ROLE: Mapping[str, Role] = {
     "dataset.delete": Role.WRITER,
     "dataset.purge": Role.ADMIN,
     "label.edit": Role.WRITER,
+    # It deletes, so it takes what deleting takes.
+    "retention.edit": Role.WRITER,
     "version.view": Role.READER,
     "version.create": Role.WRITER,
     "version.fill": Role.WRITER,

@@ -16,7 +16,9 @@ from datasets_app.services import (
     mounts,
     overlaps,
     preview_cache,
+    retention,
     running,
+    space,
     uploads,
     versions,
 )
@@ -106,3 +108,21 @@ def count_folder(*, directory_id: int) -> None:
 def compare_blobs(*, first_root: int, second_root: int) -> None:
     """Find the files that two large versions share, for the pages that ask for them."""
     overlaps.compare_blobs(first_root, second_root)
+
+
+@shared_task(name="datasets_app.measure_versions")
+def measure_versions() -> None:
+    """Count what newly sealed versions store."""
+    space.measure_versions()
+
+
+@shared_task(name="datasets_app.sample_space")
+def sample_space() -> None:
+    """Note what teams and datasets store today."""
+    space.sample_space()
+
+
+@shared_task(name="datasets_app.apply_retention")
+def apply_retention() -> None:
+    """Move to the trash what the retention rules say."""
+    retention.apply_rules()

@@ -319,6 +319,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reap_jobs": {"task": "datasets_app.reap_jobs", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
     "trim_previews": {"task": "datasets_app.trim_previews", "schedule": 3600, "options": {"expires": 3600}},
     "trim_mounts": {"task": "datasets_app.trim_mounts", "schedule": 600, "options": {"expires": 600}},
+    "sample_space": {"task": "datasets_app.sample_space", "schedule": 3600, "options": {"expires": 3600}},
+    "apply_retention": {"task": "datasets_app.apply_retention", "schedule": 86_400, "options": {"expires": 86_400}},
     # What is due is told by rows, so that restarts neither hasten nor delay it.
     "maintain": {"task": "datasets_app.maintain", "schedule": min(60, max(1, COLLECT_HOURS * 3600))},
 }

@@ -13,7 +13,8 @@ from datasets_app.api.auth import ApiRequest
 from datasets_app.api.schemas import Answer, Page, PathList
 from datasets_app.models import Version
 from datasets_app.services import downloads
-from datasets_app.services.browsing import Change, Entry, compare_versions, find_file, list_directory
+from datasets_app.services.browsing import Entry, find_file, list_directory
+from datasets_app.services.comparing import MOST_ROWS, Change, compare_versions
 from datasets_app.services.manifests import manifest_lines
 from datasets_app.services.versions import find_version
 
@@ -49,7 +50,6 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 CACHE = "private, max-age=31536000, immutable"
 # A label moves, so what it names is asked for again; mostly the answer is 304.
 LABEL_CACHE = "private, no-cache"
-MOST_CHANGES = 10_000
 
 
 class EntryAnswer(Answer):
@@ -76,10 +76,16 @@ class EntryAnswer(Answer):
 
 
 class ChangeAnswer(Answer):
-    """A path that the two versions do not share: sizes in bytes and SHA-256 in hex, null on the side that lacks it."""
+    """A file that the two versions do not share, or with `folders` a whole folder (`type`).
 
-    change: Literal["added", "removed", "changed"]
+    Sizes in bytes and SHA-256 in hex, null on the side that lacks it. `old_path` is where a renamed one was before.
+    """
+
+    change: Literal["added", "removed", "changed", "renamed"]
+    type: Literal["directory", "file"]
     path: str
+    old_path: str | None
+    file_count: int
     old_size: int | None
     new_size: int | None
     old_sha256: str | None
@@ -90,7 +96,10 @@ class ChangeAnswer(Answer):
         """Render one difference."""
         return cls(
             change=change.kind,
+            type=change.type,
             path=change.path,
+            old_path=change.old_path,
+            file_count=change.file_count,
             old_size=change.old_size,
             new_size=change.new_size,
             old_sha256=change.old_sha256,
@@ -98,10 +107,20 @@ class ChangeAnswer(Answer):
         )
 
 
-class DiffAnswer(Answer):
-    """The differences in tree order; `truncated` when there are more than 10,000."""
+class TallyAnswer(Answer):
+    """How many files, and their bytes: those of the new version, of removed files those of the old one."""
 
-    items: list[ChangeAnswer]
+    files: int
+    size: int
+
+
+class DiffAnswer(Page[ChangeAnswer]):
+    """One page of the differences in tree order. `counts` has all of them by kind; null when they are too many.
+
+    `truncated` is true when there is a next page.
+    """
+
+    counts: dict[str, TallyAnswer] | None
     truncated: bool
 
 
@@ -260,15 +279,34 @@ def file_list(request: ApiRequest, team: Path[str], name: Path[str], number: Pat
 
 
 @router.get("/{number}/diff/{other}", response=DiffAnswer, operation_id="diff_versions", summary="Compare two versions")
-def diff(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], other: Path[str]) -> DiffAnswer:
-    """Return what changed from version `number` to `other`; directories with equal digests are not looked into."""
+def diff(  # noqa: PLR0913 - one argument for each part of the URL and its query
+    request: ApiRequest,
+    *,
+    team: Path[str],
+    name: Path[str],
+    number: Path[str],
+    other: Path[str],
+    folders: bool = False,
+    kind: str = "",
+    cursor: str | None = None,
+    limit: int = MOST_ROWS,
+) -> DiffAnswer:
+    """Return what changed from version `number` to `other`; directories with equal digests are not looked into.
+
+    With `folders`, a folder that was added, removed or renamed as a whole is one item. `kind` keeps one of added,
+    removed, changed, renamed.
+    """
     old, new = _find(request, team, name, number), _find(request, team, name, other)
-    items: list[ChangeAnswer] = []
-    for change in compare_versions(request.auth, old=old, new=new):
-        if len(items) == MOST_CHANGES:
-            return DiffAnswer(items=items, truncated=True)
-        items.append(ChangeAnswer.of(change))
-    return DiffAnswer(items=items, truncated=False)
+    found = compare_versions(request.auth, old=old, new=new, kind=kind, cursor=cursor, limit=limit, expand=not folders)
+    counts = found.tallies
+    return DiffAnswer(
+        items=[ChangeAnswer.of(change) for change in found.changes],
+        next_cursor=found.next_cursor,
+        truncated=found.next_cursor is not None,
+        counts=None
+        if counts is None
+        else {name: TallyAnswer(files=tally.files, size=tally.size) for name, tally in counts.items()},
+    )
 
 
 def _find(request: ApiRequest, team: str, name: str, number: str) -> Version:

@@ -1,8 +1,7 @@
-"""Look into datasets: list versions, list a directory in pages, find a path, compare two versions."""
+"""Look into datasets: list versions, list a directory in pages, find a path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
@@ -13,10 +12,7 @@ from datasets_app.errors import Conflict, Invalid, NotFound
 from datasets_app.models import Dataset, Directory, File, Subdirectory, User, Version
 from datasets_app.permissions import require
 from datasets_app.services.paging import Page, take_page
-from datasets_app.services.trees import read_children
 from datasets_app.services.validation import invalid_field
-from datasets_app.services.walking import walk_files
-from datasets_app.store.overlay import Child
 from datasets_app.store.paths import normalise
 
 PAGE_ROWS = 200
@@ -43,18 +39,6 @@ class Entry:
     def url_path(self) -> str:
         """The path as part of a URL."""
         return quote(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One path that two versions do not share. Sizes are in bytes, digests in hex; None on the side that lacks it."""
-
-    kind: Literal["added", "removed", "changed"]
-    path: str
-    old_size: int | None
-    new_size: int | None
-    old_sha256: str | None
-    new_sha256: str | None
 
 
 def list_versions(
@@ -136,13 +120,6 @@ def list_directory(
     return Page(entries, rest.next_cursor and f"f.{rest.next_cursor}")
 
 
-def compare_versions(actor: User, *, old: Version, new: Version) -> Iterator[Change]:
-    """Yield what differs from `old` to `new`, in tree order, walking only directories whose digests differ."""
-    require(actor, "version.view", old)
-    require(actor, "version.view", new)
-    return _compare(_root(old).pk, _root(new).pk, "")
-
-
 def _root(version: Version) -> Directory:
     if version.root is None:
         raise Conflict(f"{version.label} is {version.status}: its files can be seen once it is sealed.")
@@ -175,61 +152,3 @@ def _directory_entry(row: Subdirectory, prefix: str) -> Entry:
 
 def _file_entry(row: File, prefix: str) -> Entry:
     return Entry("file", row.name, prefix + row.name, row.blob.size, 1, row.blob.hex)
-
-
-def _compare(old_id: int, new_id: int, prefix: str) -> Iterator[Change]:
-    """Compare two directories with a stack of our own: a legal path has more folders than Python allows calls."""
-    stack = [(prefix, _pairs(old_id, new_id))]
-    while stack:
-        prefix, pairs = stack[-1]
-        pair = next(pairs, None)
-        if pair is None:
-            stack.pop()
-            continue
-        old, new = pair
-        if old is None or new is None or (old.file_count is None) != (new.file_count is None):
-            for path, size, digest in _leaves(old, prefix):
-                yield Change("removed", path, size, None, digest, None)
-            for path, size, digest in _leaves(new, prefix):
-                yield Change("added", path, None, size, None, digest)
-        elif old.digest == new.digest:
-            continue
-        elif old.file_count is None:
-            path = prefix + new.name
-            yield Change("changed", path, old.size, new.size, old.digest.hex(), new.digest.hex())
-        else:
-            stack.append((f"{prefix}{new.name}/", _pairs(old.ref, new.ref)))
-
-
-def _pairs(old_id: int, new_id: int) -> Iterator[tuple[Child | None, Child | None]]:
-    """Pair the entries of two directories; none for one and the same."""
-    return iter(()) if old_id == new_id else _side_by_side(read_children(old_id), read_children(new_id))
-
-
-def _side_by_side(
-    old_children: Iterator[Child], new_children: Iterator[Child]
-) -> Iterator[tuple[Child | None, Child | None]]:
-    """Pair the children of two directories by name; both come in the order of their names."""
-    old, new = next(old_children, None), next(new_children, None)
-    while old is not None or new is not None:
-        if new is None or (old is not None and old.name < new.name):
-            yield old, None
-            old = next(old_children, None)
-        elif old is None or new.name < old.name:
-            yield None, new
-            new = next(new_children, None)
-        else:
-            yield old, new
-            old, new = next(old_children, None), next(new_children, None)
-
-
-def _leaves(child: Child | None, prefix: str) -> Iterator[tuple[str, int, str]]:
-    """Every file of an entry, which may be a file itself: path, size, SHA-256 in hex."""
-    if child is None:
-        return
-    path = prefix + child.name
-    if child.file_count is None:
-        yield path, child.size, child.digest.hex()
-        return
-    for file in walk_files(Directory.objects.get(pk=child.ref), prefix=f"{path}/"):
-        yield file.path, file.size, file.sha256.hex()

@@ -52,6 +52,7 @@ DELETED_AT_ONCE = 20_000
 MOST_ATTEMPTS = 3
 MOST_DEATHS = 20
 SEAL_TASK = "datasets_app.seal_version"
+MEASURE_TASK = "datasets_app.measure_versions"
 # The largest that the column takes.
 MOST_NUMBER = 2**31 - 1
 _BY_NAME = Prepared(
@@ -248,6 +249,7 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
         if not done:
             return
         Dataset.objects.filter(pk=version.dataset_id).update(updated_at=now)
+        enqueue(MEASURE_TASK)
     clear_staged(version.pk)
 
 

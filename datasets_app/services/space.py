@@ -1,0 +1,186 @@
+"""How much datasets, versions and teams store: exact, each blob once, and remembered where it was counted.
+
+Every figure looks at one team alone. What only other teams hold is neither counted nor shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from datasets_app.errors import Conflict
+from datasets_app.models import Dataset, SpaceSample, StagedFile, Team, User, Version, VersionSpace
+from datasets_app.permissions import require
+from datasets_app.queue import enqueue
+from datasets_app.services.weighing import weigh, weigh_own, weigh_staged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from django.db.models import QuerySet
+
+MEASURE_TASK = "datasets_app.measure_versions"
+MEASURED_AT_ONCE = 100
+CHART_DAYS = 365
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFigures:
+    """Bytes of a sealed version. `logical_size` counts every file, `stored_size` equal bytes once.
+
+    `own_size` is held by no other version of the team, in the trash or not; `shared_size` is the rest of what is
+    stored. `added_size` is what no earlier version of the dataset held when this one was counted.
+    """
+
+    logical_size: int
+    stored_size: int
+    own_size: int
+    added_size: int
+
+    @property
+    def shared_size(self) -> int:
+        """Bytes that other versions of the team hold as well."""
+        return self.stored_size - self.own_size
+
+    @property
+    def saved_size(self) -> int:
+        """Bytes that are not stored again because files of this version are equal."""
+        return self.logical_size - self.stored_size
+
+
+def measure_version(actor: User, *, version: Version) -> VersionFigures:
+    """Return the figures of a sealed version: at once when nothing has changed, else within about a second.
+
+    Measured for 1,000,000 files: 0.6 s to 2 s, by how much of it other versions share.
+    """
+    require(actor, "version.view", version)
+    if version.root_id is None:
+        raise Conflict(f"{version.label} is {version.status}: its space can be counted once it is sealed.")
+    team = version.dataset.team_id
+    space = VersionSpace.objects.filter(version=version).first() or _measure(version)
+    key = _key(_sealed().filter(dataset__team=team))
+    if space.own_key != key:
+        others = _sealed().filter(dataset__team=team).exclude(pk=version.pk)
+        space.own_size = weigh_own(_only(version), beside=others)
+        VersionSpace.objects.filter(pk=space.pk).update(own_size=space.own_size, own_key=key)
+    return VersionFigures(version.size, space.stored_size, space.own_size, space.added_size)
+
+
+def added_sizes(versions: Sequence[Version]) -> dict[int, int]:
+    """Return what each version added to its dataset, by the versions' keys; those not counted yet are, by a worker."""
+    sizes = dict(VersionSpace.objects.filter(version__in=versions).values_list("version_id", "added_size"))
+    missing = [v.pk for v in versions if v.pk not in sizes and v.status == Version.Status.AVAILABLE]
+    if missing:
+        enqueue(MEASURE_TASK)
+    return sizes
+
+
+def measure_dataset(actor: User, *, dataset: Dataset) -> SpaceSample:
+    """Return what the dataset stores now."""
+    require(actor, "dataset.view", dataset)
+    return _sample(dataset.team, dataset)
+
+
+def measure_team(actor: User, *, team: Team) -> SpaceSample:
+    """Return what the whole team stores now."""
+    require(actor, "team.view", team)
+    return _sample(team, None)
+
+
+def list_samples(actor: User, *, team: Team, dataset: Dataset | None = None) -> list[SpaceSample]:
+    """Return one sample a day of the last year, the oldest first; days on which nobody counted are missing."""
+    require(actor, "team.view", team)
+    since = timezone.now().date() - timedelta(days=CHART_DAYS)
+    rows = SpaceSample.objects.visible_to(actor).filter(team=team, dataset=dataset, day__gte=since)
+    return list(rows.order_by("day"))
+
+
+def measure_versions() -> int:
+    """Count what was sealed and not counted yet; return how many. May run twice."""
+    waiting = _sealed().filter(space=None, deleted_at=None).select_related("dataset__team", "root").order_by("pk")
+    found = list(waiting[:MEASURED_AT_ONCE])
+    for version in found:
+        _measure(version)
+    if len(found) == MEASURED_AT_ONCE:
+        enqueue(MEASURE_TASK)
+    return len(found)
+
+
+def sample_space() -> None:
+    """Note what every team and dataset stores today; figures that still hold are copied, not counted again."""
+    measure_versions()
+    for team in Team.objects.order_by("pk"):
+        _sample(team, None)
+        for dataset in Dataset.objects.active().filter(team=team).order_by("pk").iterator():
+            _sample(team, dataset)
+
+
+def _sealed() -> QuerySet[Version]:
+    """Sealed versions, those in the trash too: they still hold their bytes."""
+    return Version.objects.filter(status=Version.Status.AVAILABLE)
+
+
+def _only(version: Version) -> QuerySet[Version]:
+    return Version.objects.filter(pk=version.pk)
+
+
+def _staged(scope: Q) -> QuerySet[StagedFile]:
+    return StagedFile.objects.filter(scope, blob__isnull=False)
+
+
+def _measure(version: Version) -> VersionSpace:
+    earlier = _sealed().filter(dataset=version.dataset_id, number__lt=version.number)
+    mine = _only(version)
+    figures = {"stored_size": weigh(mine), "added_size": weigh_own(mine, beside=earlier)}
+    return VersionSpace.objects.get_or_create(version=version, defaults=figures)[0]
+
+
+def _sample(team: Team, dataset: Dataset | None) -> SpaceSample:
+    """Return today's figures; count only when versions or staged files are others than when they were last counted."""
+    scope = Q(dataset__team=team) if dataset is None else Q(dataset=dataset)
+    inner = Q(version__dataset__team=team) if dataset is None else Q(version__dataset=dataset)
+    sealed, staged = _sealed().filter(scope), _staged(inner).exclude(version__in=_sealed())
+    key = _key(sealed, staged.aggregate(count=Count("pk"))["count"])
+    day = timezone.now().date()
+    latest = SpaceSample.objects.filter(team=team, dataset=dataset).order_by("-day").first()
+    if latest is not None and latest.key == key:
+        return latest if latest.day == day else _save(team, dataset, day, _figures(latest))
+    live = sealed.filter(deleted_at=None, dataset__deleted_at=None)
+    trash = sealed.exclude(deleted_at=None, dataset__deleted_at=None)
+    return _save(
+        team,
+        dataset,
+        day,
+        {
+            "key": key,
+            "version_count": live.count(),
+            "logical_size": live.aggregate(size=Sum("root__size", default=0))["size"],
+            "live_size": weigh(live),
+            "trash_size": weigh_own(trash, beside=live),
+            "open_size": weigh_staged(staged, beside=sealed),
+        },
+    )
+
+
+def _figures(sample: SpaceSample) -> dict[str, int | str]:
+    names = ("key", "version_count", "logical_size", "live_size", "trash_size", "open_size")
+    return {name: getattr(sample, name) for name in names}
+
+
+def _save(team: Team, dataset: Dataset | None, day: date, figures: dict[str, int | str]) -> SpaceSample:
+    return SpaceSample.objects.update_or_create(team=team, dataset=dataset, day=day, defaults=figures)[0]
+
+
+def _key(versions: QuerySet[Version], *more: int) -> str:
+    """Return a text that changes whenever other versions are counted, or one of them goes to the trash or returns."""
+    rows = versions.order_by("pk").values_list("pk", "deleted_at", "dataset__deleted_at")
+    hasher = hashlib.sha256(repr(more).encode())
+    for row in rows.iterator():
+        hasher.update(repr((row[0], row[1] is None, row[2] is None)).encode())
+    return hasher.hexdigest()
