@@ -130,6 +130,14 @@ class TooManyAttempts(AppError):
     title = "Too many attempts"
 
 
+class TooManyRequests(AppError):
+    """The caller asks faster than this server lets anybody."""
+
+    status = 429
+    code = "too-many-requests"
+    title = "Too many requests"
+
+
 class Unavailable(AppError):
     """A part of the installation that this needs is missing or does not answer."""
 

@@ -206,6 +206,10 @@ STATICFILES_DIRS: list[Any] = [
     if path.is_dir()
 ]
 
+# --- The API
+# Of one token, in each web process; 0: no limit.
+API_REQUESTS_PER_MINUTE = env.number("API_REQUESTS_PER_MINUTE", 30_000, least=0)
+
 # --- Uploads and the content store; sizes in bytes
 UPLOAD_MAX_BYTES = env.size("UPLOAD_MAX_BYTES", 2**40)
 UPLOAD_REQUEST_BYTES = env.size("UPLOAD_REQUEST_BYTES", 16 * MIB, least=64 * 1024)

@@ -10,7 +10,10 @@ from django.http.response import HttpResponseBase
 
 from datasets_app.api.auth import user_of_token
 from datasets_app.api.errors import describe, problem_response, replace_page_by_problem
+from datasets_app.api.idempotency import answer_repeatable
+from datasets_app.api.limits import limit_requests
 from datasets_app.errors import AppError
+from datasets_app.models import User
 
 PREFIX = "/api/"
 FIRST_ERROR = 400
@@ -37,7 +40,12 @@ class ApiMiddleware:
         if user is not None:
             request.user = user
             request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]  # noqa: SLF001 - Django's own switch
-        response = self.get_response(request)
+        try:
+            if isinstance(request.user, User):
+                limit_requests(request.user)
+            response = answer_repeatable(request, self.get_response)
+        except AppError as error:
+            return problem_response(request, error)
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
         if response.status_code >= FIRST_ERROR and is_page and isinstance(response, HttpResponse):
             replace_page_by_problem(response)

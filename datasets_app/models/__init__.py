@@ -13,6 +13,7 @@ from datasets_app.models.garbage import (
     UnreferencedBlob,
     UnreferencedDirectory,
 )
+from datasets_app.models.idempotency import IdempotencyKey
 from datasets_app.models.imports import Import, ImportPart, ImportProblem
 from datasets_app.models.integrity import Damage, DamagedPath, Verification
 from datasets_app.models.job import Job, JobDataset
@@ -43,6 +44,7 @@ __all__ = [
     "Directory",
     "Door",
     "File",
+    "IdempotencyKey",
     "Import",
     "ImportPart",
     "ImportProblem",

@@ -34,6 +34,8 @@ class ApiToken(models.Model):
     prefix = models.CharField(max_length=16, editable=False)
     scope = models.CharField(max_length=10, choices=Role.choices, default=Role.ADMIN)
     team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    # The token that made this one, which ends with it.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="children")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True)

@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from datasets_app.errors import Forbidden, Unauthorized
@@ -25,8 +26,11 @@ _BY_HASH = Prepared(
 
 
 def list_tokens(actor: User) -> list[ApiToken]:
-    """Return the actor's own tokens that are not revoked, the newest first, expired ones too."""
-    return list(ApiToken.objects.visible_to(actor).filter(revoked_at=None).select_related("team"))
+    """Return the actor's own tokens that are not revoked, the newest first, expired ones too.
+
+    A token that is narrower than its user knows itself and no others.
+    """
+    return list(_manageable(actor).filter(revoked_at=None).select_related("team"))
 
 
 def create_token(
@@ -35,11 +39,9 @@ def create_token(
     """Make a token for the actor; return its row and its text, which can't be read again.
 
     `scope` is the most that it may do in any team; `team` limits it to one team. Raises Forbidden when the actor
-    uses a token: a token must not outlive or widen itself.
+    uses a token that may do less than the new one, or ends earlier. What a token made ends with it.
     """
-    if actor.access_token is not None:
-        message = "A token can't make tokens. Sign in and use the account page."
-        raise Forbidden(message)
+    parent = actor.access_token
     name = check_text(name, field="name", most=100, required=True)
     limit = get_visible(Team.objects.visible_to(actor).filter(name=team).first(), f"team {team}") if team else None
     now = timezone.now()
@@ -54,10 +56,31 @@ def create_token(
     )
     if expires_in_days is not None:
         row.expires_at = now + timedelta(days=check_days(expires_in_days, most=MOST_DAYS))
+    if parent is not None:
+        row.parent = parent
+        _refuse_wider(row, parent)
     with transaction.atomic():
         row.save(force_insert=True)
         AuditEvent.objects.record(actor, team=limit, verb="created token", subject=name, scope=row.scope)
     return row, text
+
+
+def _manageable(actor: User) -> QuerySet[ApiToken]:
+    """Keep the tokens that the actor may see and end."""
+    own, used = ApiToken.objects.visible_to(actor), actor.access_token
+    if used is None or (used.scope == Role.ADMIN and used.team_id is None):
+        return own
+    return own.filter(pk=used.pk)
+
+
+def _refuse_wider(row: ApiToken, parent: ApiToken) -> None:
+    """Raise Forbidden unless `row` may do at most what `parent` may, and for no longer."""
+    if parent.scope != Role.ADMIN:
+        raise Forbidden(f"A token that may do at most what a {parent.scope} may can't make tokens.")
+    if parent.team_id is not None and parent.team_id != row.team_id:
+        raise Forbidden("This token is for one team: name that team for the new one.")
+    if parent.expires_at is not None and (row.expires_at is None or row.expires_at > parent.expires_at):
+        raise Forbidden("The new token must end before the one that makes it: give expires_in_days.")
 
 
 def replace_token(actor: User, *, name: str) -> tuple[ApiToken, str]:
@@ -69,11 +92,16 @@ def replace_token(actor: User, *, name: str) -> tuple[ApiToken, str]:
 
 def revoke_token(actor: User, *, token_id: int) -> ApiToken:
     """End one of the actor's own tokens. Twice is the same as once."""
-    row = get_visible(
-        ApiToken.objects.visible_to(actor).filter(pk=token_id).select_related("team").first(), "such token"
-    )
+    rows = _manageable(actor).filter(pk=token_id)
+    row = get_visible(rows.select_related("team").first(), "such token")
+    now = timezone.now()
     with transaction.atomic():
-        if ApiToken.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        doomed = [row.pk]
+        while doomed:
+            # What it made, and what that made.
+            ApiToken.objects.filter(pk__in=doomed, revoked_at=None).update(revoked_at=now)
+            doomed = list(ApiToken.objects.filter(parent__in=doomed, revoked_at=None).values_list("pk", flat=True))
+        if row.revoked_at is None:
             AuditEvent.objects.record(actor, team=row.team, verb="revoked token", subject=row.name)
     row.refresh_from_db(fields=["revoked_at"])
     return row

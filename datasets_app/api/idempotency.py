@@ -1,0 +1,71 @@
+"""The header `Idempotency-Key` on requests that make something."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from django.http import HttpRequest, HttpResponse
+
+from datasets_app.models import User
+from datasets_app.services.idempotency import Answer, answer_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http.response import HttpResponseBase
+
+PREFIX: Final = "/api/v1/"
+HEADER: Final = "Idempotency-Key"
+# Operations that write rows and do nothing slow. Tokens are not among them: their text must be stored nowhere.
+REPEATABLE: Final = frozenset(
+    {"create_dataset", "create_version", "create_job", "create_connection", "start_import", "import_dataset"}
+)
+KEPT_HEADERS: Final = ("Content-Type", "Location")
+
+
+def answer_repeatable(
+    request: HttpRequest, get_response: Callable[[HttpRequest], HttpResponseBase]
+) -> HttpResponseBase:
+    """Answer a request; one with a key that was answered before gets the same answer again, and changes nothing."""
+    key = request.headers.get(HEADER)
+    user = getattr(request, "user", None)
+    if key is None or request.method != "POST" or not isinstance(user, User) or not _is_repeatable(request):
+        return get_response(request)
+
+    def act() -> Answer:
+        response = get_response(request)
+        if not isinstance(response, HttpResponse):
+            raise TypeError("what is repeatable does not stream")
+        headers = dict(response.headers)
+        return Answer(response.status_code, headers, response.content)
+
+    fingerprint = hashlib.sha256(f"{request.path_info}?{request.GET.urlencode()}\n".encode() + request.body).hexdigest()
+    found = answer_once(user, key=key, fingerprint=fingerprint, act=act)
+    response = HttpResponse(found.body, status=found.status)
+    for name, value in found.headers.items():
+        if not found.is_repeated or name in KEPT_HEADERS:
+            response.headers[name] = value
+    if found.is_repeated:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _is_repeatable(request: HttpRequest) -> bool:
+    """Whether a POST to the address is one that may be repeated."""
+    return any(pattern.fullmatch(request.path_info) for pattern in _addresses())
+
+
+@lru_cache(maxsize=1)
+def _addresses() -> list[re.Pattern[str]]:
+    # The routes import this module's neighbours.
+    from datasets_app.api import api
+
+    paths = api.get_openapi_schema(path_prefix=PREFIX)["paths"]
+    return [
+        re.compile(re.sub(r"\\{[a-z_]+\\}", "[^/]+", re.escape(path)))
+        for path, verbs in paths.items()
+        if verbs.get("post", {}).get("operationId") in REPEATABLE
+    ]
