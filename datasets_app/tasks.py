@@ -13,6 +13,7 @@ from datasets_app.services import (
     folders,
     garbage,
     importing,
+    integrity,
     mounts,
     overlaps,
     preview_cache,
@@ -52,8 +53,15 @@ def reap() -> None:
 
 @shared_task(name="datasets_app.maintain")
 def maintain() -> None:
-    """Start the collection that is due, and take up what lost its worker."""
+    """Start the collection and the verification that are due, and take up what lost its worker."""
     garbage.wake_collections()
+    integrity.wake_verifications()
+
+
+@shared_task(name="datasets_app.verify")
+def verify(*, run_id: int) -> None:
+    """Read stored bytes again, for a while."""
+    integrity.run_verification(run_id)
 
 
 @shared_task(name="datasets_app.collect_garbage")

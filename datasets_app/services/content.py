@@ -335,8 +335,10 @@ def discard_object(upload_id: uuid.UUID) -> None:
         pack_store().remove(key)
 
 
-def put_manifest(*, key: str, lines: Iterator[bytes]) -> None:
-    """Store a manifest beside the packs, streamed."""
+def put_manifest(*, key: str, lines: Iterator[bytes], anew: bool = False) -> None:
+    """Store a manifest beside the packs, streamed; `anew` puts it in the place of one that is damaged."""
+    if anew:
+        pack_store().remove(key)
     pack_store().put_bytes(key, lines)
 
 
@@ -421,6 +423,11 @@ def note_damage(blob_id: int, cause: Damage.Cause, place: Place) -> None:
         damage = Damage(blob_id=blob_id, cause=cause, detail=f"pack {place.key} at {place.offset}")
         Damage.objects.bulk_create([damage], ignore_conflicts=True)
         logger.error("stored bytes are damaged", extra={"blob": blob_id, "pack": place.key, "cause": str(cause)})
+
+
+def is_missing(error: Unavailable) -> bool:
+    """Tell whether the store has no such bytes, rather than that it did not answer."""
+    return isinstance(error, MissingPack)
 
 
 def was_collected(error: Unavailable) -> bool:

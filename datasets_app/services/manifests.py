@@ -40,8 +40,8 @@ def store_manifest(version: Version, *, progress: Callable[[int], None]) -> str:
 
 
 def restore_manifest(version: Version, *, progress: Callable[[int], None]) -> None:
-    """Store the manifest of a sealed version again, under its own key, after the object was lost."""
-    content.put_manifest(key=version.manifest_key, lines=_compressed(version, progress))
+    """Store the manifest of a sealed version again, under its own key, after the object was lost or damaged."""
+    content.put_manifest(key=version.manifest_key, lines=_compressed(version, progress), anew=True)
 
 
 def read_header(key: str) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What was found damaged: which versions and paths it touches, and when it is whole again."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from datasets_app.models import Blob, Damage, DamagedPath, Directory, File, StagedFile, Subdirectory, Version
+from datasets_app.models.bulk import insert_rows
+from datasets_app.store.paths import KEY_SEPARATOR
+
+if TYPE_CHECKING:
+    from datasets_app.models import Verification
+
+logger = logging.getLogger(__name__)
+
+# Of one damage; a blob may be at a million places.
+MOST_PATHS = 1_000
+SHOWN = 20
+LOST = "The stored bytes of this file were lost. Send it again."
+
+_PLACES = f"""
+WITH RECURSIVE up(directory_id, path) AS (
+    %s
+    UNION ALL
+    SELECT s.parent_id, CASE WHEN up.path = '' THEN s.name ELSE s.name || '{KEY_SEPARATOR}' || up.path END
+    FROM up JOIN {Subdirectory._meta.db_table} s ON s.child_id = up.directory_id
+)
+SELECT v.id, up.path FROM up JOIN {Version._meta.db_table} v ON v.root_id = up.directory_id LIMIT {MOST_PATHS}
+"""  # noqa: S608 - only names of our own tables
+_OF_BLOB = _PLACES % f"SELECT f.directory_id, CAST(f.name AS text) FROM {File._meta.db_table} f WHERE f.blob_id = %s"  # noqa: S608
+_OF_DIRECTORY = _PLACES % f"SELECT d.id, CAST('' AS text) FROM {Directory._meta.db_table} d WHERE d.id = %s"  # noqa: S608
+
+
+def record_damage(
+    cause: Damage.Cause,
+    *,
+    blob: Blob | None = None,
+    directory: Directory | None = None,
+    detail: str,
+    run: Verification | None = None,
+) -> Damage:
+    """Write down a damage, unless it is known, and the paths that it touches; tell the operator."""
+    found = Damage.objects.open().filter(blob=blob, directory=directory).first()
+    if found is None:
+        made = [Damage(blob=blob, directory=directory, cause=cause, detail=detail, run=run)]
+        Damage.objects.bulk_create(made, ignore_conflicts=True)
+        found = Damage.objects.open().get(blob=blob, directory=directory)
+    if not found.is_traced:
+        trace_damage(found)
+    return found
+
+
+def trace_damage(damage: Damage) -> None:
+    """Find the versions and paths that a damage touches, and let open versions ask for lost bytes again."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_BLOB if damage.blob_id else _OF_DIRECTORY, [damage.blob_id or damage.directory_id])
+        places = cursor.fetchall()
+    with transaction.atomic():
+        if not Damage.objects.filter(pk=damage.pk, is_traced=False).update(is_traced=True):
+            return
+        alive = set(Version.objects.filter(pk__in={pk for pk, _ in places}).values_list("pk", flat=True))
+        rows = [(damage.pk, version, path) for version, path in places if version in alive]
+        insert_rows(DamagedPath, ("damage_id", "version_id", "path"), rows)
+        if damage.blob_id is not None:
+            staged = StagedFile.objects.filter(blob=damage.blob_id, version__status__in=Version.OPEN)
+            staged.update(blob=None, upload=None, offset=0, error=LOST)
+    damage.is_traced = True
+    _tell(damage)
+
+
+def heal(damage: Damage) -> None:
+    """Note that what was damaged is whole again."""
+    if Damage.objects.open().filter(pk=damage.pk).update(healed_at=timezone.now()):
+        logger.warning("what was damaged is whole again: %s", damage)
+
+
+def _tell(damage: Damage) -> None:
+    touched = damage.paths.select_related("version__dataset__team").order_by("version_id", "path")
+    shown = [f"{row.version.dataset.team}/{row.version.label}: {row.path or '(all of it)'}" for row in touched[:SHOWN]]
+    logger.error(
+        "stored data is damaged (%s): %s. It touches %s",
+        damage.cause,
+        damage.detail,
+        "; ".join(shown) or "no sealed version",
+        extra={"damage": damage.pk, "blob": damage.blob.hex if damage.blob else ""},
+    )
