@@ -63,7 +63,8 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
         known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
         refuse_files_as_folders(version, wanted)
         there = [pk for (pk,) in find_staged(version, [f.path for f in wanted], ("id",))]
-        rows = {row.path: row for row in StagedFile.objects.filter(pk__in=there).select_related("upload")}
+        found = StagedFile.objects.filter(pk__in=there).select_related("upload") if there else ()
+        rows = {row.path: row for row in found}
         replaced = declare_files(version, wanted, rows, known)
     end_uploads(replaced)
     return [_planned(rows[f.path]) if f.path in rows else _fresh(f, known) for f in wanted]

@@ -51,7 +51,10 @@ def find_staged(version: Version, paths: Collection[str], columns: Sequence[str]
 
 
 def lock_open(version: Version) -> Version:
-    """Lock the version's row for the rest of the transaction; Conflict unless it still takes files."""
+    """Lock the version's row for the rest of the transaction; Conflict unless it still takes files.
+
+    `version` then has the status that it has now.
+    """
     locked = _LOCKED.first(id=version.pk)
     if locked is None:
         raise NotFound(f"The version {version.label} was abandoned.")
@@ -59,6 +62,7 @@ def lock_open(version: Version) -> Version:
         raise Conflict(f"The version {version.label} is {locked.status}: its files can no longer be changed.")
     if locked.dataset.archived_at is not None:
         raise Conflict(f"The dataset {locked.dataset.name} is archived: unarchive it to go on with {version.label}.")
+    version.status = locked.status
     return locked
 
 
@@ -74,8 +78,9 @@ def declare_file(*, version: Version, path: str, size: int, sha256: bytes | None
 
 
 def reopen(version: Version) -> None:
-    """After a failed seal, any change of the files makes the version an ordinary open one again."""
-    Version.objects.filter(pk=version.pk, status=Version.Status.ERROR).update(status=Version.Status.UPLOADING, error="")
+    """After a failed seal, any change of the files makes the version, which is locked, an ordinary open one again."""
+    if version.status == Version.Status.ERROR:
+        Version.objects.filter(pk=version.pk).update(status=Version.Status.UPLOADING, error="")
 
 
 def most_path_bytes() -> int:
