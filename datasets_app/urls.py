@@ -6,6 +6,7 @@ from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
 from datasets_app.views import (
     account,
+    compare,
     connections,
     datasets,
     import_new,
@@ -74,6 +75,9 @@ dataset_pages = [
     path(DATASET, datasets.dataset_detail, name="dataset_detail"),
     path(f"{DATASET}edit/", datasets.dataset_edit, name="dataset_edit"),
     path(f"{DATASET}upload/", uploads.version_upload_new, name="version_upload_new"),
+    path(f"{DATASET}history/", compare.dataset_history, name="dataset_history"),
+    path(f"{DATASET}compare/", compare.dataset_compare, name="dataset_compare"),
+    path(f"{VERSION}diff/<version:other>/", compare.version_diff, name="version_diff"),
     path(f"{DATASET}labels/", labels.dataset_labels, name="dataset_labels"),
     path(f"{DATASET}labels/<str:label>/delete/", labels.label_delete, name="label_delete"),
     path(f"{DATASET}archive/", trash.dataset_archive, name="dataset_archive"),

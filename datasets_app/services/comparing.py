@@ -135,7 +135,7 @@ def _root(version: Version) -> int:
 def _from_units(units: list[Difference | Renamed], after: str, *, expand: bool) -> Iterator[tuple[str, Change]]:
     """Give the changes after a key; the unit that the key lies in may have more to give."""
     start = bisect_right([unit.key for unit in units], after)
-    if expand and start and units[start - 1].is_directory and after.startswith(units[start - 1].key):
+    if expand and any(_holds(unit, after) for unit in units[max(start - 1, 0) : start]):
         start -= 1
     for unit in units[start:]:
         if not expand or not unit.is_directory:
@@ -144,6 +144,10 @@ def _from_units(units: list[Difference | Renamed], after: str, *, expand: bool) 
         inner = after[len(unit.key) :] if after.startswith(unit.key) else ""
         for found in _files_of(unit, inner):
             yield found.key, _change(found)
+
+
+def _holds(unit: Difference | Renamed, key: str) -> bool:
+    return unit.is_directory and key.startswith(unit.key)
 
 
 def _files_of(unit: Difference | Renamed, after: str) -> Iterator[Difference | Renamed]:

@@ -1,0 +1,107 @@
+"""The history of a dataset, and what differs between two of its versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from datasets_app.models import Version
+from datasets_app.permissions import may
+from datasets_app.services.browsing import list_versions
+from datasets_app.services.comparing import KINDS, Change, compare_versions
+from datasets_app.services.datasets import get_dataset
+from datasets_app.services.labels import label_names
+from datasets_app.services.space import added_sizes
+from datasets_app.services.versions import find_version
+from datasets_app.views.request import SignedInRequest, is_part, signed_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.http import HttpResponse
+
+PAGE_ROWS = 200
+OFFERED = 100
+
+
+@require_safe
+@signed_in
+def dataset_history(request: SignedInRequest, team: str, name: str) -> HttpResponse:
+    """List every version with who made it, from what, and what it added; two of them can be compared."""
+    dataset = get_dataset(request.user, team=team, name=name)
+    cursor = request.GET.get("cursor")
+    page = list_versions(request.user, dataset=dataset, cursor=cursor)
+    labels, added = label_names(dataset, page.items), added_sizes(page.items)
+    sealed = [version.number for version in page.items if version.status == Version.Status.AVAILABLE]
+    context = {
+        "team": dataset.team,
+        "dataset": dataset,
+        "rows": [(version, labels[version.pk], added.get(version.pk)) for version in page.items],
+        "cursor": cursor,
+        "next_cursor": page.next_cursor,
+        "may_compare": len(sealed) > 1,
+        # To begin with: the newest, and the one before it.
+        "old": sealed[1] if len(sealed) > 1 else None,
+        "new": sealed[0] if sealed else None,
+        "may_delete": may(request.user, "dataset.delete", dataset) and dataset.archived_at is None,
+    }
+    return render(request, "versions/history.html", context)
+
+
+@require_safe
+@signed_in
+def dataset_compare(request: SignedInRequest, team: str, name: str) -> HttpResponse:
+    """Lead from the form with two versions to the page that compares them."""
+    dataset = get_dataset(request.user, team=team, name=name)
+    chosen = [request.GET.get(key, "") for key in ("old", "new")]
+    if not all(chosen):
+        return redirect("dataset_history", team=team, name=dataset.name)
+    numbers = [find_version(request.user, team=team, dataset=name, number=text).number for text in chosen]
+    return redirect("version_diff", team=team, name=name, number=numbers[0], other=numbers[1])
+
+
+@require_safe
+@signed_in
+def version_diff(request: SignedInRequest, team: str, name: str, number: int | str, other: int | str) -> HttpResponse:
+    """Show what changed from one version to another, by folder; htmx gets the rows alone."""
+    old = find_version(request.user, team=team, dataset=name, number=number)
+    new = find_version(request.user, team=team, dataset=name, number=other)
+    kind, cursor = request.GET.get("kind", ""), request.GET.get("cursor")
+    found = compare_versions(request.user, old=old, new=new, kind=kind, cursor=cursor, limit=PAGE_ROWS)
+    dataset = old.dataset
+    context = {
+        "team": dataset.team,
+        "dataset": dataset,
+        "old": old,
+        "new": new,
+        "kind": kind,
+        "cursor": cursor,
+        "comparison": found,
+        "groups": _by_folder(found.changes),
+        "tallies": [(word, found.tallies[word]) for word in KINDS] if found.tallies else [],
+        # What the rows' links begin with.
+        "old_url": _files_url(old),
+        "new_url": _files_url(new),
+        "old_tree": reverse("version_tree", args=(team, name, old.number)),
+        "new_tree": reverse("version_tree", args=(team, name, new.number)),
+    }
+    if is_part(request):
+        return render(request, "versions/version_diff.html#changes", context)
+    versions = list_versions(request.user, dataset=dataset, available=True, limit=OFFERED).items
+    return render(request, "versions/version_diff.html", context | {"versions": versions})
+
+
+def _by_folder(changes: Iterable[Change]) -> list[tuple[str, list[Change]]]:
+    """Gather the changes of a page by the folder that holds them, in the order in which folders come first."""
+    groups: dict[str, list[Change]] = {}
+    for change in changes:
+        groups.setdefault(change.folder, []).append(change)
+    return list(groups.items())
+
+
+def _files_url(version: Version) -> str:
+    dataset = version.dataset
+    return reverse("file_detail", args=(dataset.team.name, dataset.name, version.number, "-")).removesuffix("-")
