@@ -211,6 +211,7 @@ def test_a_pack_that_was_never_whole_goes_with_its_row(store: Path) -> None:
     pack = uuid.uuid4()
     content.staging().create(pack)
     content.staging().path(pack).write_bytes(b"imported")
+    content.reserve_pack(pack_id=pack, size=8)
     content.store_pack(pack)
     collect(hours=23)
     assert len(pack_objects(store)) == 1
