@@ -32,7 +32,8 @@ WITH RECURSIVE up(directory_id, path) AS (
 SELECT v.id, up.path FROM up JOIN {Version._meta.db_table} v ON v.root_id = up.directory_id LIMIT {MOST_PATHS}
 """  # noqa: S608 - only names of our own tables
 _OF_BLOB = _PLACES % f"SELECT f.directory_id, CAST(f.name AS text) FROM {File._meta.db_table} f WHERE f.blob_id = %s"  # noqa: S608
-_OF_DIRECTORY = _PLACES % f"SELECT d.id, CAST('' AS text) FROM {Directory._meta.db_table} d WHERE d.id = %s"  # noqa: S608
+# The collation of names, which PostgreSQL doesn't guess for a text of no column.
+_OF_DIRECTORY = _PLACES % f"SELECT d.id, CAST('' AS text){{}} FROM {Directory._meta.db_table} d WHERE d.id = %s"  # noqa: S608
 
 
 def record_damage(
@@ -56,8 +57,9 @@ def record_damage(
 
 def trace_damage(damage: Damage) -> None:
     """Find the versions and paths that a damage touches, and let open versions ask for lost bytes again."""
+    of_directory = _OF_DIRECTORY.format(' COLLATE "C"' if connection.vendor == "postgresql" else "")
     with connection.cursor() as cursor:
-        cursor.execute(_OF_BLOB if damage.blob_id else _OF_DIRECTORY, [damage.blob_id or damage.directory_id])
+        cursor.execute(_OF_BLOB if damage.blob_id else of_directory, [damage.blob_id or damage.directory_id])
         places = cursor.fetchall()
     with transaction.atomic():
         if not Damage.objects.filter(pk=damage.pk, is_traced=False).update(is_traced=True):
