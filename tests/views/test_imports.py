@@ -269,6 +269,17 @@ def test_the_page_follows_until_the_import_has_ended(visitor: Client) -> None:
     assert visitor.get(status, headers=HTMX).headers["HX-Refresh"] == "true"
 
 
+def test_it_follows_also_where_nothing_is_sealed_at_the_end(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    Import.objects.update(seal=False)
+    work()
+    assert Version.objects.get().status == Version.Status.UPLOADING
+    assert visitor.get(f"{VERSION}status/?importing", headers=HTMX).headers["HX-Refresh"] == "true"
+    whole = page(visitor)
+    assert "Cancel import" not in whole
+    assert "Seal</button>" in whole
+
+
 def test_an_uploaded_version_has_no_import(team: Team, visitor: Client) -> None:
     make_available_version(make_dataset(team, "scenes"))
     assert visitor.post(f"{VERSION}import/cancel/").status_code == 404
