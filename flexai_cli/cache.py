@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS file (
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
     sha256 BLOB NOT NULL, PRIMARY KEY (folder_id, name)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS push (key TEXT PRIMARY KEY, number INTEGER, creation TEXT NOT NULL, used_at INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS push (
+    key TEXT PRIMARY KEY, number INTEGER, creation TEXT NOT NULL, used_at INTEGER NOT NULL
+);
 """
 VERSION: Final = 1
 # Nanoseconds. A file that was written so recently might change again without its times saying so: where they are kept
@@ -63,7 +65,7 @@ class Cache:
         self._database.close()
 
     def fill(self, chunk: Chunk, *, whole: bool = False) -> None:
-        """Set the digests of the chunk's files that have not changed; with `whole`, its root alone where it is known."""
+        """Set the digests of files that have not changed; with `whole`, the chunk's root alone where it is known."""
         found = self._database.execute(
             "SELECT id, used_at, fingerprint, digest, file_count, size FROM folder WHERE path = ?",
             (os.fsencode(chunk.folder),),
@@ -77,7 +79,8 @@ class Cache:
             chunk.root = Root(digest, file_count, size)
             return
         rows = self._database.execute(
-            "SELECT name, size, mtime_ns, ctime_ns, inode, sha256 FROM file WHERE folder_id = ? AND name BETWEEN ? AND ?",
+            """SELECT name, size, mtime_ns, ctime_ns, inode, sha256 FROM file
+            WHERE folder_id = ? AND name BETWEEN ? AND ?""",
             (folder_id, min(chunk.own_names), max(chunk.own_names)),
         )
         known = {name: (Stat(*about), sha256) for name, *about, sha256 in rows}
@@ -182,7 +185,7 @@ def _prepare(name: str) -> sqlite3.Connection:
         with closing(database.execute("PRAGMA user_version")) as cursor:
             (version,) = cursor.fetchone()
         if version not in {0, VERSION}:
-            raise sqlite3.DatabaseError("made by another release")
+            raise sqlite3.DatabaseError("made by another release")  # noqa: TRY301
         database.executescript(f"{SCHEMA} PRAGMA user_version = {VERSION};")
     except BaseException:
         database.close()

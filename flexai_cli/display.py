@@ -41,6 +41,10 @@ class Bars(Progress):
         amount = size(done) + (f" of {size(total)}" if total is not None else "")
         left = f"{seconds(max(total - done, 0) / speed)} left" if total is not None and speed > 0 else ""
         table = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(total, 1) if total is not None else None, completed=done, width=24, pulse=total is None)
-        table.add_row(self.stage, bar, f"{files} files", amount, f"{size(int(speed))}/s", f"{size(self.saved_bytes)} saved", left)
+        bar = ProgressBar(
+            total=max(total, 1) if total is not None else None, completed=done, width=24, pulse=total is None
+        )
+        table.add_row(
+            self.stage, bar, f"{files} files", amount, f"{size(int(speed))}/s", f"{size(self.saved_bytes)} saved", left
+        )
         return table

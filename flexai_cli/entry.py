@@ -10,7 +10,7 @@ def main() -> None:
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ModuleNotFoundError as error:
-        sys.exit(f"flexai needs the package {error.name}. Install the command with: pip install 'flexai-dataset-manager[cli]'")
+        sys.exit(f"flexai needs the package {error.name}. Install it with: pip install 'flexai-dataset-manager[cli]'")
     from flexai_cli.app import run
 
     sys.exit(run())

@@ -46,7 +46,7 @@ class Folder:
         return list(self._failures.values())
 
     def named_failures(self) -> list[dict[str, str]]:
-        """The first thousand failures, as messages and JSON show them."""
+        """Return the first thousand failures, as messages and JSON show them."""
         return [{"path": failure.source, "detail": failure.reason} for failure in self.failures[:NAMED_FAILURES]]
 
     def fail(self, source: str, reason: str, path: str = "") -> None:

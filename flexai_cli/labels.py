@@ -1,4 +1,4 @@
-"""How people name a version: `images`, `images@3`, `vision/images@3`."""
+"""How people name a version: `images`, `images@3`, `images@production`, `vision/images@3`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ from typing import Final, NamedTuple
 
 from flexai_cli.errors import UsageError
 
+LATEST: Final = "latest"
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
-_LABEL: Final = re.compile(rf"(?:(?P<team>{_NAME})/)?(?P<dataset>{_NAME})(?:@(?P<number>latest|[1-9][0-9]{{0,8}}))?")
+_LABEL: Final = re.compile(rf"(?:(?P<team>{_NAME})/)?(?P<dataset>{_NAME})(?:@(?P<version>[A-Za-z0-9][A-Za-z0-9._-]*))?")
 
 
 class Label(NamedTuple):
-    """A dataset or one version of it; `team` is empty for the caller's own, `number` None for the latest version."""
+    """A dataset or one version of it; `team` is empty for the caller's own.
+
+    `version` is a number or a label as text; empty for the latest version that is available.
+    """
 
     team: str
     dataset: str
-    number: int | None = None
+    version: str = ""
 
     def __str__(self) -> str:
         """Return it as people write it."""
-        return self.dataset if self.number is None else f"{self.dataset}@{self.number}"
+        return f"{self.dataset}@{self.version}" if self.version else self.dataset
 
 
 def parse_label(text: str) -> Label:
-    """Read `[TEAM/]NAME[@VERSION]`; VERSION is a number or "latest"."""
+    """Read `[TEAM/]NAME[@VERSION]`; VERSION is a number, a label, or "latest"."""
     match = _LABEL.fullmatch(text)
     if match is None:
         raise UsageError(f"{text!r} names no dataset; it looks like images, images@3 or vision/images@3")
-    number = match["number"]
-    return Label(match["team"] or "", match["dataset"], int(number) if number and number != "latest" else None)
+    version = match["version"] or ""
+    return Label(match["team"] or "", match["dataset"], "" if version == LATEST else version)
 
 
 def parse_dataset(text: str) -> Label:

@@ -69,7 +69,7 @@ def digest_of(files: Iterable[Listed]) -> Root | None:
 
 
 def overlay_root(base: Iterator[Listed], files: Iterator[Listed]) -> Root | None:
-    """Return the digest of `base` with `files` laid over it, both in tree order; None where only the server can tell."""
+    """Return the digest of `base` with `files` laid over it, in tree order; None where only the server can tell."""
     try:
         return digest_of(_overlay(base, files))
     except Twice:

@@ -119,7 +119,9 @@ def seconds(count: float) -> str:
 def printable(text: str) -> str:
     """Show control characters and broken Unicode by their codes: a file's name must not steer the terminal."""
     return "".join(
-        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape", "surrogatepass").decode()
+        character
+        if character.isprintable() or character in "\n\t"
+        else character.encode("unicode_escape", "surrogatepass").decode()
         for character in text
     )
 

@@ -24,22 +24,22 @@ class Item(NamedTuple):
     """One file: its chunk, and its place there."""
 
     chunk: Chunk
-    index: int
+    place: int
 
     @property
     def size(self) -> int:
         """Bytes of the file."""
-        return self.chunk.stats[self.index].size
+        return self.chunk.stats[self.place].size
 
     @property
     def path(self) -> str:
         """Where it is in the dataset."""
-        return self.chunk.path(self.index)
+        return self.chunk.path(self.place)
 
     @property
     def digest(self) -> bytes | None:
         """Its SHA-256, once known."""
-        return self.chunk.digests[self.index]
+        return self.chunk.digests[self.place]
 
 
 @dataclass(slots=True)
@@ -131,4 +131,3 @@ class Pipeline:
 
 def _is_done(used: list[Batch]) -> bool:
     return all(batch.future is not None and batch.future.done() for batch in used)
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import deque
@@ -11,8 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-import httpx
 
 from flexai_cli.cache import Cache
 from flexai_cli.digest import TreeDigest
@@ -84,7 +81,9 @@ class Pull:
             scratch.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self._directory} can't be written to: {error.strerror}.") from None
-        receiver = Receiver(self._session, self._team, self._label.dataset, version["number"], self._directory, self._progress)
+        receiver = Receiver(
+            self._session, self._team, self._label.dataset, version["number"], self._directory, self._progress
+        )
         count, total = self._fetch(receiver, version)
         if receiver.failures:
             failed = [{"path": path, "detail": why} for path, why in sorted(receiver.failures.items())]
@@ -148,14 +147,14 @@ class Pull:
 
 def find_version(session: Session, team: str, label: Label) -> dict[str, Any]:
     """Return a version that can be read: the one that is named, or the latest."""
-    number = label.number
-    if number is None:
-        number = session.get("teams", team, "datasets", label.dataset)["latest_version"]
-        if number is None:
+    wanted: str | int | None = label.version
+    if not wanted:
+        wanted = session.get("teams", team, "datasets", label.dataset)["latest_version"]
+        if wanted is None:
             raise UsageError(f"{label.dataset} has no version that is available yet.")
-    version: dict[str, Any] = session.get("teams", team, "datasets", label.dataset, "versions", number)
+    version: dict[str, Any] = session.get("teams", team, "datasets", label.dataset, "versions", wanted)
     if version["status"] != "available":
-        raise UsageError(f"{label.dataset}@{number} is {version['status']}: its files can be read once it is sealed.")
+        raise UsageError(f"{label.dataset}@{wanted} is {version['status']}: its files can be read once it is sealed.")
     return version
 
 

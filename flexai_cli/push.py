@@ -224,7 +224,10 @@ class Push:
 
     def _key(self) -> str:
         """Name what makes two pushes the same one."""
-        sources = [(source if source == STANDARD_INPUT else os.path.abspath(source), to) for source, to in self._mappings]  # noqa: PTH100
+        sources = [
+            (source if source == STANDARD_INPUT else os.path.abspath(source), to)  # noqa: PTH100
+            for source, to in self._mappings
+        ]
         about = [self._session.login.url, self._team, self._dataset, self._options.base, sources]
         return hashlib.sha256(json.dumps([*about, list(self._options.exclude)]).encode()).hexdigest()
 
@@ -239,7 +242,9 @@ def seal(target: Target) -> dict[str, Any]:
             raise
     version = wait_until_sealed(target)
     if version["status"] != "available":
-        raise FlexaiError(f"{target.dataset}@{target.number} could not be sealed: {version['error'] or version['status']}")
+        raise FlexaiError(
+            f"{target.dataset}@{target.number} could not be sealed: {version['error'] or version['status']}"
+        )
     return version
 
 

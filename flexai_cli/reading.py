@@ -11,7 +11,7 @@ from flexai_cli.digest import BLOCK_BYTES
 from flexai_cli.scan import Stat, reason_of
 
 
-class Unread(Exception):  # noqa: N818
+class Unread(Exception):
     """A file could not be taken; the text is a sentence for its owner."""
 
 
@@ -50,7 +50,7 @@ def hash_file(source: str, about: Stat) -> bytes:
 
 
 def read_range(source: str, about: Stat, offset: int, length: int) -> Iterator[bytes]:
-    """A part of a file, in blocks of 1 MiB. Raise Unread when it is no longer the file that was hashed."""
+    """Give a part of a file, in blocks of 1 MiB. Raise Unread when it is no longer the file that was hashed."""
     try:
         with io.FileIO(source) as file:
             file.seek(offset)

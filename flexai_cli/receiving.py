@@ -24,7 +24,7 @@ BLOCK_BYTES: Final = 2**20
 MOST_ROUNDS: Final = 2
 
 
-class Damaged(Exception):  # noqa: N818
+class Damaged(Exception):
     """Bytes arrived that have not the digest that they should have."""
 
 

@@ -51,14 +51,12 @@ class Chunk:
     root: Root | None = None
 
     def path(self, index: int) -> str:
-        """A file's path in the dataset."""
+        """Return a file's path in the dataset."""
         return self.prefix + self.names[index]
 
     def source(self, index: int) -> str:
-        """A file's path on this machine."""
+        """Return a file's path on this machine."""
         return os.path.join(self.folder, self.own_names[index])  # noqa: PTH118 - once for each of a million files
-
-
 
 
 class Report(Protocol):
@@ -66,8 +64,6 @@ class Report(Protocol):
 
     def __call__(self, source: str, reason: str, path: str = "") -> None:
         """Take note."""
-
-
 
 
 def scan(tree: Node, *, exclude: Patterns, report: Report) -> Iterator[Chunk]:
@@ -156,7 +152,7 @@ class _Walk:
             yield chunk
 
     def _look(self, origin: _Origin, path: str) -> os.stat_result | None:
-        """What is at a path of the dataset; None for what is left out."""
+        """Look up what is at a path of the dataset; None for what is left out."""
         if self._exclude.leaves_out(path):
             return None
         try:
@@ -170,7 +166,7 @@ class _Walk:
         return None
 
     def _join(self, origins: list[_Origin], path: str) -> Node:
-        """What comes together under one name must be folders."""
+        """Join what comes together under one name must be folders."""
         joined = Node()
         for origin in origins:
             if origin.child is not None:

@@ -28,10 +28,10 @@ TUS: Final = {"Tus-Resumable": "1.0.0"}
 OCTETS: Final = TUS | {"Content-Type": "application/offset+octet-stream"}
 
 # Gives the bytes from an offset, of a length.
-Body = Callable[[int, int], Iterable[bytes]]
+Body = Callable[[int, int], Iterable[bytes | memoryview]]
 
 
-class Vanished(Exception):  # noqa: N818
+class Vanished(Exception):
     """The server no longer knows an upload: plan again."""
 
 
@@ -136,10 +136,10 @@ class Sender:
         self._progress.handled(len(batch.items), batch.size)
 
     def _send_large(self, item: Item) -> None:
-        source, about = item.chunk.source(item.index), item.chunk.stats[item.index]
+        source, about = item.chunk.source(item.place), item.chunk.stats[item.place]
         try:
             if item.digest is None:
-                item.chunk.digests[item.index] = hash_file(source, about)
+                item.chunk.digests[item.place] = hash_file(source, about)
             for _round in range(MOST_ROUNDS):
                 (planned,) = self._target.plan([item])
                 if planned["state"] == "stored":
@@ -159,7 +159,7 @@ class Sender:
                     continue
                 self._progress.saved(offset)
                 return
-            raise Unread("The server loses this upload again and again.")
+            self._fail(item, "The server loses this upload again and again.")
         except Unread as error:
             self._fail(item, str(error))
         except Problem as error:
@@ -209,14 +209,16 @@ class Sender:
             part = buffer[end : end + item.size]
             end += item.size
             try:
-                digest = read_whole(item.chunk.source(item.index), item.chunk.stats[item.index], part)
-                if item.digest not in {None, digest}:
-                    raise Unread(CHANGED)
+                digest = read_whole(item.chunk.source(item.place), item.chunk.stats[item.place], part)
             except Unread as error:
                 self._fail(item, str(error))
                 is_whole = False
                 continue
-            item.chunk.digests[item.index] = digest
+            if item.digest not in {None, digest}:
+                self._fail(item, CHANGED)
+                is_whole = False
+                continue
+            item.chunk.digests[item.place] = digest
             held[item] = part
         return buffer if is_whole else None
 
@@ -255,8 +257,8 @@ class Sender:
         return refused
 
     def _fail(self, item: Item, reason: str) -> None:
-        item.chunk.digests[item.index] = None
-        self._report(item.chunk.source(item.index), reason, item.path)
+        item.chunk.digests[item.place] = None
+        self._report(item.chunk.source(item.place), reason, item.path)
 
 
 def _blocks(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:

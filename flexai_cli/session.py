@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -61,7 +61,7 @@ class Session:
         self._origin = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -78,6 +78,9 @@ class Session:
     def client(self) -> httpx.Client:
         """Return this thread's connection."""
         found: httpx.Client | None = getattr(self._local, "client", None)
+        if found is not None and self._local.process != os.getpid():
+            # Forked, as data loaders do: the connection belongs to the parent.
+            found = None
         if found is None:
             found = httpx.Client(
                 base_url=self._origin,
@@ -85,7 +88,7 @@ class Session:
                 verify=self._verify,
                 timeout=httpx.Timeout(ANSWER_TIMEOUT, connect=CONNECT_TIMEOUT),
             )
-            self._local.client = found
+            self._local.client, self._local.process = found, os.getpid()
             with self._lock:
                 self._clients.append(found)
         return found
@@ -121,7 +124,7 @@ class Session:
                 return
 
     def send(
-        self, method: str, address: str, *, body: Any = None, headers: Mapping[str, str] | None = None
+        self, method: str, address: str, *, body: object = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
         """Send a request until the server answers it; raise Problem for a refusal."""
         sent = dict(headers or {})
@@ -144,7 +147,7 @@ class Session:
 
     @contextmanager
     def stream(
-        self, method: str, address: str, *, body: Any = None, headers: Mapping[str, str] | None = None
+        self, method: str, address: str, *, body: object = None, headers: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
         """Open an answer whose body is read as it comes; reading it may raise httpx.TransportError. Tried once."""
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
@@ -156,7 +159,7 @@ class Session:
             yield answer
 
     def pauses(self) -> Iterator[Pause]:
-        """Tries with growing pauses in between, until the patience is over; each is told why it failed."""
+        """Give tries with growing pauses in between, until the patience is over; each is told why it failed."""
         end = time.monotonic() + (self.patience if self._has_answered else min(self.patience, FIRST_PATIENCE))
         wait = FIRST_PAUSE
         while True:

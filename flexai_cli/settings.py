@@ -39,12 +39,12 @@ def cache_folder() -> Path:
 
 
 def login_file() -> Path:
-    """The file with the saved login."""
+    """Return the file with the saved login."""
     return config_folder() / "login.json"
 
 
 def saved_login() -> Login | None:
-    """What `flexai auth login` saved; None when nobody has signed in."""
+    """Return what `flexai auth login` saved; None when nobody has signed in."""
     try:
         found = json.loads(login_file().read_text("utf-8"))
         return Login(str(found["url"]), str(found["token"]), str(found.get("team", "")))

@@ -57,7 +57,7 @@ def split_mapping(text: str) -> tuple[str, str | None]:
 
 
 def _is_there(source: str) -> bool:
-    return os.path.lexists(source) or bool(glob.has_magic(source) and glob.glob(source, recursive=True))
+    return os.path.lexists(source) or bool(glob.has_magic(source) and glob.glob(source, recursive=True))  # noqa: PTH207
 
 
 def build_tree(mappings: Iterable[tuple[str, str | None]], spool: Path) -> Node:
@@ -88,8 +88,8 @@ def _add(root: Node, source: str, destination: str | None) -> None:
 
 
 def _add_matches(root: Node, pattern: str, destination: str | None) -> None:
-    """What a pattern matches keeps its path below the part before the first folder with a `*`, `?` or `[`."""
-    found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
+    """Place what a pattern matches: it keeps its path below the part before the first folder with `*`, `?` or `[`."""
+    found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []  # noqa: PTH207 - text stays as it was given
     if not found:
         raise UsageError(f"There is no file or folder {pattern}")
     fixed = []

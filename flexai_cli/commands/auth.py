@@ -30,7 +30,11 @@ def login(
     """
     saved = saved_login()
     url = check_url(url or (saved.url if saved else "") or _ask("Server", "https://..."))
-    token = token or os.environ.get("FLEXAI_TOKEN", "") or _ask(f"API token (make one at {url}/account/)", "--token", hidden=True)
+    token = (
+        token
+        or os.environ.get("FLEXAI_TOKEN", "")
+        or _ask(f"API token (make one at {url}/account/)", "--token", hidden=True)
+    )
     with Session(Login(url, token.strip())) as session:
         teams = [str(row["name"]) for row in session.pages("teams")]
     if team and team not in teams:
@@ -58,7 +62,8 @@ def status(json: Json = False) -> None:  # noqa: ARG001
     lines = [
         f"Server   {found.url}",
         f"Account  {me.get('username', '?')}",
-        f"Token    {token.get('name', '?')}, may do at most: {token.get('scope', '?')}{f', ends {ends}' if ends else ''}",
+        f"Token    {token.get('name', '?')}, may do at most: {token.get('scope', '?')}"
+        + (f", ends {ends}" if ends else ""),
         f"Teams    {', '.join('{name} ({role})'.format(**row) for row in teams) or 'none'}",
         f"In use   {found.team or (teams[0]['name'] if len(teams) == 1 else 'none chosen')}",
     ]
@@ -69,7 +74,9 @@ def status(json: Json = False) -> None:  # noqa: ARG001
 def logout(json: Json = False) -> None:  # noqa: ARG001
     """Forget the saved token. It stays valid until it is revoked on the account page."""
     was = forget_login()
-    text = "Signed out. Revoke the token on your account page if nothing else uses it." if was else "Nobody was signed in."
+    text = (
+        "Signed out. Revoke the token on your account page if nothing else uses it." if was else "Nobody was signed in."
+    )
     show({"signed_out": was, "file": str(login_file())}, text)
 
 

@@ -38,6 +38,9 @@ VERSION_COLUMNS = (
 )
 
 
+SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "renamed": (">", "cyan")}
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the group `dataset`."""
     app.command("list")(list_datasets)
@@ -50,7 +53,9 @@ def list_datasets(  # noqa: PLR0913
     tag: Annotated[str, typer.Option(help="Only datasets with this tag.")] = "",
     status: Annotated[str, typer.Option(help="Only this status of the newest version, or empty.")] = "",
     archived: Annotated[bool, typer.Option("--archived", help="The archived ones instead.")] = False,
-    sort: Annotated[str, typer.Option(help="name, updated, created, size, files, versions; - in front descends.")] = "name",
+    sort: Annotated[
+        str, typer.Option(help="name, updated, created, size, files, versions; - in front descends.")
+    ] = "name",
     limit: Annotated[int, typer.Option(help="At most so many rows; 0 for all.", min=0)] = 0,
     team: Team = "",
     json: Json = False,  # noqa: ARG001
@@ -59,11 +64,21 @@ def list_datasets(  # noqa: PLR0913
     with open_session(team) as (session, chosen):
         rows = first(
             session.pages(
-                "teams", chosen, "datasets", search=search, tag=tag, status=status, archived=archived, sort=sort, limit=200
+                "teams",
+                chosen,
+                "datasets",
+                search=search,
+                tag=tag,
+                status=status,
+                archived=archived,
+                sort=sort,
+                limit=200,
             ),
             limit,
         )
-    show_rows(rows, DATASET_COLUMNS, empty="There are no such datasets. Make one with: flexai dataset push NAME --file DIR")
+    show_rows(
+        rows, DATASET_COLUMNS, empty="There are no such datasets. Make one with: flexai dataset push NAME --file DIR"
+    )
 
 
 def inspect(
@@ -75,8 +90,8 @@ def inspect(
     label = parse_label(name)
     with open_for(label, team) as (session, chosen):
         described = (
-            describe_version(session, chosen, label.dataset, label.number)
-            if label.number is not None
+            describe_version(session, chosen, label.dataset, label.version)
+            if label.version
             else describe_dataset(session.get("teams", chosen, "datasets", label.dataset))
         )
     if mode.json:
@@ -95,9 +110,9 @@ def describe_dataset(row: dict[str, Any]) -> dict[str, Any]:
     return _sorted("Dataset", row, metadata, status)
 
 
-def describe_version(session: Session, team: str, dataset: str, number: int) -> dict[str, Any]:
+def describe_version(session: Session, team: str, dataset: str, version: str) -> dict[str, Any]:
     """As `describe_dataset`, for one version."""
-    row = session.get("teams", team, "datasets", dataset, "versions", number)
+    row = session.get("teams", team, "datasets", dataset, "versions", version)
     metadata = ("team", "dataset", "number", "message", "labels", "created_by", "created_at", "sealed_at")
     status = ("status", "digest", "file_count", "size", "error", "warnings", "staged")
     return _sorted("Version", row, metadata, status)
@@ -199,19 +214,24 @@ def diff(
         raise UsageError("Both versions must be of one dataset.")
     with open_for(before, team) as (session, chosen):
         numbers = [find_version(session, chosen, label)["number"] for label in (before, after)]
-        found = session.get("teams", chosen, "datasets", before.dataset, "versions", numbers[0], "diff", numbers[1])
-    if mode.json:
-        print_json(found)
-        return
-    signs = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
-    for row in found["items"]:
-        sign, style = signs.get(row["change"], ("?", ""))
-        sizes = " -> ".join(size(row[key]) for key in ("old_size", "new_size") if row[key] is not None)
-        out.print(f"{sign} {printable(row['path'])}  ({sizes})", style=style, markup=False)
-    if found.get("truncated") or found.get("next_cursor"):
-        say("... and more: the web page shows all.")
-    if not found["items"]:
+        parts = ("teams", chosen, "datasets", before.dataset, "versions", numbers[0], "diff", numbers[1])
+        rows = session.pages(*parts)
+        if mode.json:
+            print_json(list(rows))
+            return
+        is_same = True
+        for row in rows:
+            is_same = False
+            _show_change(row)
+    if is_same:
         say(f"{before.dataset}@{numbers[0]} and @{numbers[1]} have the same files.")
+
+
+def _show_change(row: dict[str, Any]) -> None:
+    sign, style = SIGNS.get(row["change"], ("?", ""))
+    sizes = " -> ".join(size(row[key]) for key in ("old_size", "new_size") if row[key] is not None)
+    came = f"{row['old_path']} -> " if row.get("old_path") else ""
+    out.print(f"{sign} {printable(came + row['path'])}  ({sizes})", style=style, markup=False)
 
 
 def first(rows: Any, limit: int) -> list[dict[str, Any]]:  # noqa: ANN401 - any iterator of JSON

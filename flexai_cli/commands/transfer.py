@@ -19,6 +19,7 @@ from flexai_cli.output import err, mode, print_json, seconds, show, size
 from flexai_cli.patterns import Patterns
 from flexai_cli.pull import Pull, PullOptions, PullResult
 from flexai_cli.push import Push, PushOptions, PushResult
+from flexai_cli.remote import RemoteOptions, follow_import, start_import
 from flexai_cli.scan import count_files
 from flexai_cli.session import Session
 from flexai_cli.sources import STANDARD_INPUT, Node, build_tree, split_mapping
@@ -33,7 +34,9 @@ def add_to(app: typer.Typer) -> None:
 
 def push(  # noqa: PLR0913 - one argument for each option
     name: Annotated[str, typer.Argument(help="The dataset, as NAME or TEAM/NAME; made when it is missing.")],
-    sources: Annotated[list[str] | None, typer.Argument(help="More files, as for --file.", metavar="[SRC[=DEST]]...")] = None,
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="More files, as for --file.", metavar="[SRC[=DEST]]...")
+    ] = None,
     file: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,11 +52,24 @@ def push(  # noqa: PLR0913 - one argument for each option
     ] = None,
     message: Annotated[str, typer.Option("--message", "-m", help="What is new, for people.")] = "",
     base: Annotated[
-        str, typer.Option(help='Keep the other files of this version: a number, or "latest". Default: only what is given.')
+        str,
+        typer.Option(help='Keep the other files of this version: a number, or "latest". Default: only what is given.'),
     ] = "",
     no_seal: Annotated[bool, typer.Option("--no-seal", help="Leave the version open, to add more later.")] = False,
-    skip_failed: Annotated[bool, typer.Option("--skip-failed", help="Seal without files that can't be read or sent.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Hash every file, also those that look unchanged.")] = False,
+    skip_failed: Annotated[
+        bool, typer.Option("--skip-failed", help="Seal without files that can't be read or sent.")
+    ] = False,
+    storage_provider: Annotated[
+        str,
+        typer.Option("--storage-provider", metavar="CONNECTION", help="Import by this connection; see flexai storage."),
+    ] = "",
+    source_path: Annotated[str, typer.Option(help="What to import: everything below this path of the store.")] = "",
+    revision: Annotated[str, typer.Option(help="The revision to import, where the store has some.")] = "",
+    include: Annotated[list[str] | None, typer.Option(help="Import only what matches. May be given often.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the import.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Hash every file, also those that look unchanged.")
+    ] = False,
     team: Team = "",
     json: Json = False,  # noqa: ARG001
 ) -> None:
@@ -62,6 +78,26 @@ def push(  # noqa: PLR0913 - one argument for each option
     Pushing the same content again makes no new version. A push that was interrupted continues with the same command.
     """
     given = [*(file or []), *(sources or [])]
+    if storage_provider or source_path:
+        if given or not storage_provider or not source_path:
+            raise UsageError("An import takes --storage-provider and --source-path, and no files of this machine.")
+        label = parse_dataset(name)
+        with open_for(label, team) as (session, chosen):
+            remote = RemoteOptions(
+                connection=storage_provider,
+                source_path=source_path,
+                revision=revision,
+                include=tuple(include or ()),
+                exclude=tuple(exclude or ()),
+                message=message,
+                base=find_base(session, chosen, label, base),
+                seal=not no_seal,
+                skip_failed=skip_failed,
+            )
+            push_remote(session, chosen, label, remote, detach=detach)
+        return
+    if include or revision or detach:
+        raise UsageError("--include, --revision and --detach are for imports, by --storage-provider.")
     if not given:
         raise UsageError("Nothing to push: name files or folders, as in --file data/train")
     mappings = [split_mapping(text) for text in given]
@@ -81,6 +117,24 @@ def push(  # noqa: PLR0913 - one argument for each option
     _show_push(result)
     if result.failed:
         raise typer.Exit(int(Exit.INCOMPLETE))
+
+
+def push_remote(session: Session, team: str, label: Label, options: RemoteOptions, *, detach: bool) -> None:
+    """Let the server import, and show how far it is."""
+    target = start_import(session, team, label.dataset, options)
+    named = f"{label.dataset}@{target.number}"
+    if detach:
+        version = session.get(*target.parts)
+        show(version, f"{named} is being imported. Look with: flexai dataset inspect {named}")
+        return
+    bars = Bars()
+    with bars.shown():
+        version = follow_import(target, options, bars)
+    content = f"{version['file_count']:,} files, {size(version['size'])}"
+    show(
+        version,
+        f"{named} is {version['status']}: {content} ({size(bars.moved_bytes)} copied).\n{version['digest'] or ''}",
+    )
 
 
 def find_base(session: Session, team: str, label: Label, text: str) -> int | None:

@@ -1,0 +1,87 @@
+"""Push from a remote store: the server copies, and we watch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flexai_cli.errors import Incomplete, Problem
+from flexai_cli.progress import Progress
+from flexai_cli.push import wait_until_sealed
+from flexai_cli.sending import Target
+from flexai_cli.session import Session
+
+ACTIVE: Final = frozenset({"waiting", "listing", "copying"})
+# Seconds between two looks.
+LOOK: Final = 0.5
+
+
+@dataclass(frozen=True)
+class RemoteOptions:
+    """What to import: everything below `source_path` of a connection, by patterns; `revision` where there are some."""
+
+    connection: str
+    source_path: str
+    revision: str = ""
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    message: str = ""
+    base: int | None = None
+    seal: bool = True
+    skip_failed: bool = False
+
+
+def start_import(session: Session, team: str, dataset: str, options: RemoteOptions) -> Target:
+    """Make the dataset where it is missing, a version, and an import into it; return the version."""
+    parts = ("teams", team, "datasets", dataset)
+    try:
+        session.get(*parts)
+    except Problem as error:
+        if error.status != 404:  # noqa: PLR2004
+            raise
+        session.create("teams", team, "datasets", body={"name": dataset})
+    made = session.create(*parts, "versions", body={"base": options.base, "message": options.message})
+    target = Target(session, team, dataset, made["number"])
+    body = {
+        "connection": options.connection,
+        "source_path": options.source_path,
+        "revision": options.revision,
+        "include": list(options.include),
+        "exclude": list(options.exclude),
+        "seal": options.seal,
+    }
+    try:
+        session.create(*target.parts, "import", body=body)
+    except Problem:
+        # Nothing was brought in: leave no empty version behind.
+        session.post(*target.parts, "abandon")
+        raise
+    return target
+
+
+def follow_import(target: Target, options: RemoteOptions, progress: Progress) -> dict[str, Any]:
+    """Wait until the import has ended; return the version. Raise Incomplete, naming objects, where some failed."""
+    progress.restart("importing")
+    while True:
+        run: dict[str, Any] = target.session.get(*target.parts, "import")
+        progress.handled_files = run["linked_files"] + run["copied_files"]
+        progress.handled_bytes = run["saved_size"] + run["copied_size"]
+        progress.saved_bytes, progress.moved_bytes = run["saved_size"], run["copied_size"]
+        if run["is_listed"]:
+            progress.total_files, progress.total_bytes = run["listed_files"], run["listed_size"]
+        if run["status"] not in ACTIVE:
+            break
+        time.sleep(LOOK)
+    if run["status"] == "failed" and run["failed_files"] and options.skip_failed:
+        target.session.post(*target.parts, "import", "leave-out")
+        return follow_import(target, RemoteOptions(**{**vars(options), "skip_failed": False}), progress)
+    if run["status"] != "finished":
+        items = [{"path": row["path"] or row["key"], "detail": row["detail"]} for row in run["problems"]]
+        raise Incomplete(
+            f"The import into {target.dataset}@{target.number} has {run['status']}: {run['error'] or 'see below'}. "
+            "The version stays open: retry or leave out what failed on its page.",
+            items=items,
+        )
+    return wait_until_sealed(target)

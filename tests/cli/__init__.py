@@ -1,0 +1,1 @@
+"""Tests of the `flexai` command and the Python client."""

@@ -1,0 +1,106 @@
+"""The real command, as a process of its own, and a real server that the tests of a run share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import ROOT, LiveApplication, serve_application
+
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Flexai:
+    """Runs the command with a login, settings and a cache of its own."""
+
+    home: Path
+    url: str
+    token: str
+    team: str = "lab"
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the command."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FLEXAI_")}
+        ours = {
+            "FLEXAI_URL": self.url,
+            "FLEXAI_TOKEN": self.token,
+            "FLEXAI_TEAM": self.team,
+            "FLEXAI_CONFIG_DIR": str(self.home / "config"),
+            "FLEXAI_CACHE_DIR": str(self.home / "cache"),
+            "FLEXAI_PATIENCE": "30",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error",
+            "COLUMNS": "200",
+        }
+        return {name: value for name, value in (kept | ours | dict(self.more)).items() if value}
+
+    def start(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
+        """Start the command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flexai_cli", *map(str, arguments)],
+            env=self.environment,
+            cwd=cwd or self.home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: str | Path, code: int = 0, cwd: Path | None = None, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end, and check its exit code."""
+        process = self.start(*arguments, cwd=cwd)
+        out, err = process.communicate(stdin, timeout=SECONDS)
+        assert process.returncode == code, f"exit code {process.returncode}\n{out}{err}"
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def json(self, *arguments: str | Path, code: int = 0, cwd: Path | None = None) -> Any:  # noqa: ANN401
+        """Run the command with --json; return what it printed."""
+        return json.loads(self.run(*arguments, "--json", code=code, cwd=cwd).stdout)
+
+
+@pytest.fixture(scope="session")
+def shared_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApplication]:
+    """Run one application for all tests that neither stop it nor mind what others left in it."""
+    with serve_application(tmp_path_factory.mktemp("cli") / "application") as application:
+        application.bootstrap()
+        yield application
+
+
+@pytest.fixture
+def flexai(shared_application: LiveApplication, tmp_path: Path) -> Flexai:
+    """Give the command, signed in as an admin of the team `lab`."""
+    return make_flexai(shared_application, tmp_path)
+
+
+def make_flexai(application: LiveApplication, tmp_path: Path) -> Flexai:
+    """Return the command for a server."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    return Flexai(home, application.url, application.token, application.team)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Lay out files; return the folder."""
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return folder
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Return all files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

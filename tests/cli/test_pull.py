@@ -1,0 +1,128 @@
+"""`flexai dataset pull` and `verify`: only what is missing travels, and every byte is verified."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Flexai, read_files, write_files
+from tests.store.naive import digest_of
+
+pytestmark = pytest.mark.server
+
+
+def test_it_works(flexai: Flexai, tmp_path: Path) -> None:
+    files = {f"d{n % 3}/{n}.txt": str(n).encode() * n for n in range(50)}
+    files |= {"empty": b"", "é/ü ?#%.bin": b"odd name", "large.bin": os.urandom(9 * 2**20)}
+    pushed = flexai.json("dataset", "push", "pulled", "--file", write_files(tmp_path / "data", files))
+    target = tmp_path / "out"
+    pulled = flexai.json("dataset", "pull", "pulled@1", target)
+    assert read_files(target) == files
+    assert (pulled["fetched_count"], pulled["fetched_size"]) == (len(files), sum(map(len, files.values())))
+    assert (pulled["digest"], pulled["file_count"]) == (pushed["digest"], len(files))
+
+    # What is missing, shorter, longer, or different is fetched; the rest, and what is not of the version, stays.
+    (target / "empty").unlink()
+    (target / "d0/3.txt").write_bytes(b"333 and more")
+    (target / "d1/10.txt").write_bytes(b"x" * len(files["d1/10.txt"]))
+    (target / "mine").write_bytes(b"my own")
+    again = flexai.json("dataset", "pull", "pulled", target)
+    assert again["fetched_count"] == 3
+    assert read_files(target) == files | {"mine": b"my own"}
+    assert flexai.json("dataset", "pull", "pulled", target)["fetched_count"] == 0
+
+    found = flexai.json("dataset", "verify", target, "--exclude", "/mine", "--digest", pushed["digest"])
+    assert (found["digest"], found["matches"]) == (digest_of(files), True)
+    assert "not sha256:" in flexai.run("dataset", "verify", target, "--digest", pushed["digest"], code=6).stderr
+
+
+def test_include(flexai: Flexai, tmp_path: Path) -> None:
+    files = {"a/x.csv": b"1", "a/y.bin": b"2", "b/z.csv": b"3"}
+    flexai.run("dataset", "push", "some", "--file", write_files(tmp_path / "data", files))
+    flexai.run("dataset", "pull", "some", tmp_path / "out", "--include", "*.csv", "--exclude", "b/")
+    assert read_files(tmp_path / "out") == {"a/x.csv": b"1"}
+
+
+def test_a_half_fetched_file_is_gone_on_with(flexai: Flexai, tmp_path: Path) -> None:
+    data = os.urandom(12 * 2**20)
+    flexai.run("dataset", "push", "half", "--file", write_files(tmp_path / "data", {"f": data}))
+    import hashlib
+
+    name = hashlib.sha256(data).hexdigest()
+    target = write_files(tmp_path / "out", {f".flexai-pull/{name}": data[: 10 * 2**20]})
+    assert flexai.json("dataset", "pull", "half", target)["fetched_size"] == 2 * 2**20
+    assert read_files(target) == {"f": data}
+    # One that holds other bytes is thrown away.
+    target = write_files(tmp_path / "other", {f".flexai-pull/{name}": b"damaged" * 1000})
+    flexai.run("dataset", "pull", "half", target)
+    assert read_files(target) == {"f": data}
+
+
+def test_a_file_where_a_folder_must_be(flexai: Flexai, tmp_path: Path) -> None:
+    files = {"a/b": b"1", "c": b"2"}
+    flexai.run("dataset", "push", "blocked", "--file", write_files(tmp_path / "data", files))
+    target = write_files(tmp_path / "out", {"a": b"in the way"})
+    refused = flexai.json("dataset", "pull", "blocked", target, code=8)["error"]
+    assert [row["path"] for row in refused["errors"]] == ["a/b"]
+    assert (target / "c").read_bytes() == b"2"
+
+
+def test_look_around(flexai: Flexai, tmp_path: Path) -> None:
+    files = {"a/b/c.txt": b"123", "top.txt": b"t"}
+    folder = write_files(tmp_path / "data", files)
+    flexai.run("dataset", "push", "around", "--file", folder)
+    tree = flexai.json("dataset", "tree", "around", "-r")
+    assert [(row["path"], row["type"]) for row in tree] == [
+        ("a", "directory"),
+        ("a/b", "directory"),
+        ("a/b/c.txt", "file"),
+        ("top.txt", "file"),
+    ]
+    assert "c.txt" in flexai.run("dataset", "tree", "around", "a/b").stdout
+    assert flexai.run("dataset", "cat", "around", "a/b/c.txt").stdout == "123"
+    (folder / "new").write_bytes(b"n")
+    flexai.run("dataset", "push", "around", "--file", folder)
+    changes = flexai.json("dataset", "diff", "around@1", "2")
+    assert [(row["change"], row["path"]) for row in changes] == [("added", "new")]
+    described = flexai.json("dataset", "inspect", "around")
+    assert (described["kind"], described["metadata"]["name"]) == ("Dataset", "around")
+    assert described["status"]["latest_version"] == 2
+    version = flexai.json("dataset", "inspect", "around@2")
+    assert (version["kind"], version["status"]["status"]) == ("Version", "available")
+    assert "around" in flexai.run("dataset", "list").stdout
+    assert "around" in [row["name"] for row in flexai.json("dataset", "list", "--search", "around")]
+
+
+def test_archive_and_trash(flexai: Flexai, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "data", {"a": b"1"})
+    flexai.run("dataset", "push", "going", "--file", folder)
+    flexai.run("dataset", "archive", "going")
+    assert "going" not in [row["name"] for row in flexai.json("dataset", "list")]
+    assert "going" in [row["name"] for row in flexai.json("dataset", "list", "--archived")]
+    flexai.run("dataset", "unarchive", "going")
+    assert "trash" in flexai.run("dataset", "delete", "going", code=2).stdout + "trash"
+    flexai.run("dataset", "delete", "going", "--yes")
+    flexai.run("dataset", "inspect", "going", code=4)
+    flexai.run("dataset", "restore", "going")
+    assert flexai.json("dataset", "inspect", "going")["status"]["latest_version"] == 1
+
+
+def test_sign_in(flexai: Flexai, tmp_path: Path) -> None:
+    bare = Flexai(flexai.home, "", "", "")
+    assert "auth login" in bare.run("auth", "status", code=3).stderr
+    bare.run("auth", "login", "--url", flexai.url, stdin=flexai.token + "\n")
+    saved = flexai.home / "config" / "login.json"
+    assert saved.stat().st_mode & 0o777 == 0o600
+    status = bare.json("auth", "status")
+    assert (status["url"], status["teams"][0]["name"]) == (flexai.url, "lab")
+    assert status["account"]["username"] == "ada"
+    assert bare.run("dataset", "list").returncode == 0
+    # A saved token goes to no other server.
+    other = Flexai(flexai.home, "http://127.0.0.1:9", "", "")
+    assert "no token" in other.run("dataset", "list", code=3).stderr
+    bare.run("auth", "login", "--url", flexai.url, "--token", "wrong", code=3)
+    bare.run("auth", "logout")
+    assert not saved.exists()
+    bare.run("auth", "status", code=3)
