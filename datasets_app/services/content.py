@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from datasets_app.store.listing import StoredObject
+
 logger = logging.getLogger(__name__)
 
 LOOKUP = 500
@@ -224,7 +226,22 @@ def register_upload(
     return _register(slices, team, make_pack)
 
 
-def _register(slices: list[Slice], team: Team, make_pack: Callable[[], int]) -> dict[bytes, int]:
+def adopt_pack(*, key: str, size: int, slices: list[Slice], team: Team | None) -> dict[bytes, int]:
+    """Write the rows of a pack that lies in the store already, for a rebuild; `team` None: nobody may read it yet.
+
+    Returns blob ids by digest. Call inside a transaction.
+    """
+
+    def take_pack() -> int:
+        pack, _ = Pack.objects.get_or_create(key=key, defaults={"size": size, "stored": True})
+        if not pack.stored:
+            Pack.objects.filter(pk=pack.pk).update(stored=True)
+        return pack.pk
+
+    return _register(slices, team, take_pack)
+
+
+def _register(slices: list[Slice], team: Team | None, make_pack: Callable[[], int]) -> dict[bytes, int]:
     """Insert the blobs that are new, into the pack that `make_pack` gives the id of, and let the team read them all."""
     known = find_blobs(piece.sha256 for piece in slices)
     # In one order for all, so that two uploads with the same new blobs wait for each other and never both.
@@ -241,7 +258,8 @@ def _register(slices: list[Slice], team: Team, make_pack: Callable[[], int]) -> 
         known |= find_blobs(new)
     if not known.keys() >= {p.sha256 for p in slices}:
         raise VanishedBlobError
-    grant_blobs(team=team, blob_ids=known.values())
+    if team is not None:
+        grant_blobs(team=team, blob_ids=known.values())
     return known
 
 
@@ -340,6 +358,11 @@ def put_manifest(*, key: str, lines: Iterator[bytes], anew: bool = False) -> Non
     if anew:
         pack_store().remove(key)
     pack_store().put_bytes(key, lines)
+
+
+def list_stored(prefix: str = "") -> Iterator[StoredObject]:
+    """List all objects of the store below the folder `prefix`, in no order."""
+    return pack_store().objects(prefix)
 
 
 def read_manifest(key: str) -> Iterator[bytes]:
