@@ -12,6 +12,7 @@ from django.conf import settings
 
 from datasets_app.services import content
 from datasets_app.services.content import VanishedBlobError
+from datasets_app.services.fetching import FATAL
 from datasets_app.services.import_record import Copied, Failed, HeldPart, StoredBytes, record_files
 from datasets_app.sources.base import Cause, SourceError
 from datasets_app.sources.patience import OutageError, StoppedError
@@ -28,8 +29,6 @@ T = TypeVar("T")
 
 # Where not one of so many files could be had, the others need not be tried.
 MOST_FAILED_IN_A_ROW: Final = 100
-# These are not about one object.
-FATAL: Final = frozenset({Cause.CREDENTIALS, Cause.FORBIDDEN_NETWORK, Cause.GATED})
 
 
 @dataclass(slots=True, eq=False)

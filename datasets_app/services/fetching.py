@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datasets_app.services.landing import LargeFile
     from datasets_app.sources.base import Data, SourceFile, Tree
 
+# These are not about one object: with the others, it would be the same.
+FATAL: Final = frozenset({Cause.CREDENTIALS, Cause.FORBIDDEN_NETWORK, Cause.GATED})
 # Where new objects were put among the old ones, what was one page has become several.
 PAGES_AGAIN: Final = 3
 
@@ -69,6 +71,8 @@ def fetch_files(tree: Tree, patience: Patience, files: Sequence[PartFile], again
         try:
             fetched = _fetch(tree, patience, file, again)
         except SourceError as error:
+            if error.cause in FATAL:
+                patience.end(error)
             outcomes.append(Fetched(file, file.source, error=error))
         except (OutageError, StoppedError) as error:
             outcomes += [Fetched(left, left.source, error=error) for left in files[len(outcomes) :]]

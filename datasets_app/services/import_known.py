@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from datasets_app.services import content
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from datasets_app.models import Connection
     from datasets_app.sources.base import SourceFile
 
+# People paste s3://bucket/folder as well.
+_SCHEME: Final = re.compile(r"^[a-z0-9]+://")
+
 
 def fingerprint(source_path: str, file: SourceFile) -> bytes | None:
     """SHA-256 over where the object is and what changes with its bytes; None where its store tells nothing such.
@@ -21,7 +25,8 @@ def fingerprint(source_path: str, file: SourceFile) -> bytes | None:
     """
     if not file.tag:
         return None
-    place = f"{source_path.strip('/')}/{file.path}\0{file.size}\0{file.tag}"
+    root = _SCHEME.sub("", source_path).strip("/")
+    place = f"{root}/{file.path}\0{file.size}\0{file.tag}"
     return hashlib.sha256(place.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # A pack is closed when so many files are in it, or so many seconds after its first, so that little is lost in a crash.
 PACK_FILES: Final = 1000
 PACK_SECONDS: Final = 5.0
+MOST_FAILED: Final = 100
 # Larger writes to a growing file take several times as long: the kernel zeroes each page beforehand.
 WRITE_BYTES: Final = 256 * 1024
 # How much of a large file has to be fetched again, at most, when a machine fails.
@@ -75,6 +76,8 @@ class PackBuffer:
         """Whether it should be written now."""
         files = len(self.copied) + len(self.failed)
         full = self._size + settings.LARGE_FILE_BYTES > settings.PACK_BYTES or files >= PACK_FILES
+        # Many failures are told soon: they may end the import.
+        full = full or len(self.failed) >= MOST_FAILED
         return full or (bool(self.parts) and time.monotonic() - self._began_at > PACK_SECONDS)
 
     def write(self, *, everything: bool = False) -> StoredBytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 import time
@@ -38,27 +39,47 @@ class StoppedError(Exception):
 class Patience:
     """Shared by all threads that use one store: what makes one of them slow down slows down all."""
 
-    def __init__(self, stop: threading.Event) -> None:
-        """`stop` ends every pause, with StoppedError."""
+    def __init__(self, stop: threading.Event, *, probe: Callable[[], object] | None = None) -> None:
+        """`stop` ends every pause, with StoppedError. `probe` asks the store for something that it should give."""
+        self.probe = probe
         self._stop = stop
         self._resume_at = 0.0
         self._answers = 0
+        # How many answers there were when the store was last found silent.
+        self._outage_at = -1
+        self._callers = 0
+        self._lock = threading.Lock()
+        self._end: SourceError | None = None
+
+    def end(self, error: SourceError) -> None:
+        """Let nobody ask any more: every call raises this from now on."""
+        self._end = self._end or error
 
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `work` returns; raises what it raises when no further try is of use.
 
         OutageError, where that is because nobody got an answer since this call began.
         """
+        with self._lock:
+            self._callers += 1
+        try:
+            return self._call(functools.partial(work, *args, **kwargs))
+        finally:
+            with self._lock:
+                self._callers -= 1
+
+    def _call(self, work: Callable[[], T]) -> T:
         answers, tries = self._answers, 0
         while True:
             self._wait_until(self._resume_at)
+            if self._end is not None:
+                raise self._end
             try:
-                result = work(*args, **kwargs)
+                result = work()
             except SourceError as error:
                 tries += 1
-                if not error.transient or error.cause == Cause.DAMAGED:
-                    self._answers += 1
                 if not error.transient:
+                    self._answers += 1
                     raise
                 self._pause(error, tries, is_outage=self._answers == answers)
             else:
@@ -69,7 +90,10 @@ class Patience:
     def _pause(self, error: SourceError, tries: int, *, is_outage: bool) -> None:
         busy = error.cause == Cause.BUSY
         wanted = error.retry_after or 0.0
-        if wanted > LONGEST_WAIT or (tries >= TRIES and is_outage):
+        if wanted > LONGEST_WAIT:
+            raise OutageError(error) from error
+        if tries >= TRIES and is_outage and (busy or not self._is_at_fault()):
+            self._outage_at = self._answers
             raise OutageError(error) from error
         if tries >= (BUSY_TRIES if busy else TRIES):
             raise error
@@ -79,6 +103,19 @@ class Patience:
         if busy:
             self._resume_at = max(self._resume_at, until)
         self._wait_until(until)
+
+    def _is_at_fault(self) -> bool:
+        """Tell whether it is what was asked for that does not come, while the store answers other questions.
+
+        Where several wait in vain, it is the store.
+        """
+        if self._callers > 1 or self._outage_at == self._answers or self.probe is None:
+            return False
+        try:
+            self.probe()
+        except SourceError as error:
+            return not error.transient
+        return True
 
     def _wait_until(self, moment: float) -> None:
         while (left := moment - time.monotonic()) > 0:
