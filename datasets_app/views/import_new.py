@@ -17,12 +17,13 @@ from datasets_app.forms import show_errors
 from datasets_app.services.connections import browse_connection, list_revisions
 from datasets_app.services.import_drafts import Draft, draft_import, repeat_import
 from datasets_app.services.imports import import_dataset, preview_import
+from datasets_app.sources.base import SourceError
 from datasets_app.views.request import SignedInRequest, signed_in
 
 if TYPE_CHECKING:
     from django.http import HttpResponse, QueryDict
 
-    from datasets_app.models import Import
+    from datasets_app.models import Connection, Import
     from datasets_app.services.imports import ImportPreview
     from datasets_app.sources.base import Walk
 
@@ -207,10 +208,17 @@ def _look(request: SignedInRequest, draft: Draft, form: ImportForm, path: str) -
             revision=revision,
             cursor=request.POST.get("more", ""),
         )
-        revisions = list_revisions(request.user, connection=draft.connection, path=path) if path else []
     except AppError as error:
         return Look(problem=error.detail)
-    return Look(walk, revisions)
+    return Look(walk, _revisions(request, draft.connection, path))
+
+
+def _revisions(request: SignedInRequest, connection: Connection, path: str) -> list[str]:
+    """Offer revisions where `path` has some: an organisation of the Hub can be looked into, and has none."""
+    try:
+        return list_revisions(request.user, connection=connection, path=path) if path else []
+    except SourceError:
+        return []
 
 
 def _read(data: QueryDict) -> tuple[str, dict[str, str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from datasets_app.models import Connection, Dataset, Import, Role, Team, User, Version
 from datasets_app.services.connections import create_connection
@@ -13,6 +14,10 @@ from datasets_app.services.importing import run_imports
 from datasets_app.services.versions import run_seal
 from tests.connections import shelf
 from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
+from tests.sources.doubles import hub
+from tests.sources.hub_double import Hub
+
+__all__ = ["hub"]
 
 pytestmark = pytest.mark.django_db
 
@@ -124,6 +129,19 @@ def test_looking_around_without_a_script(visitor: Client) -> None:
     whole = visitor.post(NEW, FORM | {"open": "box1"}).content.decode()
     assert "<html" in whole
     assert "a.txt" in whole
+
+
+def test_an_organisation_of_the_hub_is_looked_into(team: Team, admin: User, hub: Hub, settings: Settings) -> None:
+    """It has repositories and no revisions; those it has."""
+    settings.ALLOWED_SOURCE_NETWORKS = ["127.0.0.0/8"]
+    hub.add_repository("ada/cats").commit({"cat.txt": b"meow"})
+    create_connection(admin, team=team.name, name="the-hub", provider="huggingface", values={"endpoint": hub.url})
+    visitor = page_client(admin)
+    owner = ask(visitor, "browse", connection="the-hub", source_path="ada").content.decode()
+    assert 'value="ada/cats"' in owner
+    repository = ask(visitor, "browse", connection="the-hub", source_path="ada/cats").content.decode()
+    assert "cat.txt" in repository
+    assert '<option value="main">' in repository
 
 
 def test_preview(visitor: Client) -> None:
