@@ -243,7 +243,7 @@ def _check_source(actor: User, connection: Connection, source_path: str, revisio
             raise invalid_field(field, f"This has {len(text):,} characters; at most {most:,} fit.")
         if "\0" in text:
             raise invalid_field(field, "This holds a NUL character.")
-    if not source_path.strip("/"):
+    if not source_path.strip("/ "):
         raise invalid_field("source_path", "Say what to import, for instance bucket/folder.")
 
 
