@@ -184,7 +184,7 @@ def _link_bases(done: Rebuilt) -> None:
     back = set(done.versions)
     for version in Version.objects.filter(base=None, status=Version.Status.AVAILABLE).select_related("dataset__team"):
         if f"{version.dataset.team}/{version.label}" in back:
-            number = manifests.read_header(version.manifest_key).get("base")
+            number = manifests.read_header(version.manifest_key).get("base") or 0
             base = version.dataset.versions.filter(number=number, status=Version.Status.AVAILABLE).first()
             Version.objects.filter(pk=version.pk).update(base=base)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from datasets_app.models import AuditEvent, Damage, DamagedPath, Dataset, Membership, RemovedObject, Team, User, Version
 from datasets_app.services.garbage import purge_version
@@ -29,9 +28,6 @@ Snapshot = dict[str, tuple[object, ...]]
 def lose_the_database() -> None:
     empty_guarded_tables()
     for model in (AuditEvent, RemovedObject, Dataset, Membership, Team, User):
-        with connection.cursor() as cursor:
-            for field in model._meta.many_to_many:
-                cursor.execute(f"DELETE FROM {field.remote_field.through._meta.db_table}")
         model.objects.all().delete()
 
 
