@@ -1,11 +1,13 @@
 """The Celery application; `celery -A flexai_site.celery worker --beat` runs it."""
 
+import gc
 import os
 import signal
 import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.backends.base import DisabledBackend
 from kombu.transport import TRANSPORT_ALIASES
 
 from flexai_site.lifeline import end_with_parent
@@ -18,7 +20,17 @@ warnings.filterwarnings("ignore", message="You're running the worker with superu
 # `filesystem://` means our version of that transport.
 TRANSPORT_ALIASES["filesystem"] = "flexai_site.disk_broker:Transport"
 
-app = Celery("flexai")
+
+class NoResults(DisabledBackend):
+    """Nobody reads results: the rows hold the state.
+
+    One for all threads. Celery would make one for each, and look for it through all installed packages every time.
+    """
+
+    thread_safe = True
+
+
+app = Celery("flexai", backend="flexai_site.celery:NoResults")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["datasets_app"])
 
@@ -40,6 +52,8 @@ def end_with_the_server(**_kwargs: Any) -> None:
 def end_with_the_worker(**_kwargs: Any) -> None:
     """End a pool process when the worker's main process is killed, in the midst of a task too."""
     end_with_parent(signal.SIGKILL)
+    # What is there now stays, and need not be walked by each full collection amid a task.
+    gc.freeze()
 
 
 @signals.before_task_publish.connect

@@ -18,6 +18,7 @@ from granian.log import LogLevels
 from granian.server import MPServer
 from typing_extensions import override
 
+from flexai_site.celery import app as tasks
 from flexai_site.lifeline import end_with_parent
 
 BACKLOG: Final = 2048
@@ -73,11 +74,14 @@ class Server(MPServer):
 def prepare_application() -> None:
     """Load and warm up all that requests need, before the processes are forked: they share it, and start at once."""
     import_module("flexai_site.wsgi")
-    # Not loaded until somebody asks for it: the tasks, and the patterns of all addresses.
-    import_module("datasets_app.tasks")
+    # Not loaded until somebody asks for it: the patterns of all addresses, and what wakes a worker.
     from django.urls import reverse
 
     reverse("home")
+    import_module("datasets_app.tasks")
+    tasks.finalize()
+    for name in ("backend", "producer_pool"):
+        getattr(tasks, name)
     # What is there now stays. A full collection would walk all of it, for 100 ms amid a request, and copy its pages.
     gc.collect()
     gc.freeze()

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -12,6 +13,7 @@ from kombu import Connection
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from datasets_app.queue import enqueue
+from flexai_site.disk_broker import WAKE
 
 
 @pytest.fixture
@@ -86,3 +88,41 @@ def test_each_message_is_taken_once_and_whole(tmp_path: Path) -> None:
         queue.close()
     assert sorted(taken) == list(range(200))
     assert list((tmp_path / "queue").iterdir()) == []
+
+
+def wait_for_one(folder: Path, *, polling: float) -> float:
+    """Send a message to somebody who waits for it; return the seconds until it was taken."""
+    for name in ("queue", "control"):
+        (folder / name).mkdir(exist_ok=True)
+    options = {"data_folder_in": str(folder / "queue"), "data_folder_out": str(folder / "queue")}
+    options |= {"control_folder": str(folder / "control")}
+    # A name of its own: kombu remembers for the whole process which queues it has set up.
+    taken: list[float] = []
+
+    def take() -> None:
+        with Connection("filesystem://", transport_options=options | {"polling_interval": polling}) as connection:
+            queue = connection.SimpleQueue(folder.name)
+            queue.get(timeout=30).ack()
+            taken.append(time.monotonic())
+            queue.close()
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    # By then it looks into an empty folder.
+    time.sleep(0.5)
+    with Connection("filesystem://", transport_options=options) as connection:
+        queue = connection.SimpleQueue(folder.name)
+        sent = time.monotonic()
+        queue.put({"number": 1})
+        queue.close()
+    taker.join()
+    return taken[0] - sent
+
+
+def test_who_waits_is_woken_at_once(tmp_path: Path) -> None:
+    assert wait_for_one(tmp_path, polling=20) < 10
+
+
+def test_where_nothing_can_wake_messages_are_found_now_and_then(tmp_path: Path) -> None:
+    (tmp_path / "control" / WAKE).mkdir(parents=True)
+    assert wait_for_one(tmp_path, polling=0.2) < 20
