@@ -46,6 +46,9 @@ OPEN = {
     "account/tokens/",
     # One's own tokens: tested with the account page.
     "account/tokens/<int:token_id>/revoke/",
+    "api/v1/me",
+    "api/v1/tokens",
+    "api/v1/tokens/<token_id>",
     # Whoever holds the secret is invited: tested with the invitations.
     "invitations/<str:secret>/",
     "teams/new/",
@@ -71,6 +74,7 @@ BODIES: dict[str, object] = {
     "remove": {"paths": ["a"]},
     "purge": {"confirm": "x"},
     "bundles": {"paths": ["a"]},
+    "files": {"paths": ["a"]},
     "connections": {"name": "another", "provider": SHELF.name, "values": VALUES},
     "import": {"connection": NAME, "source_path": "box0"},
     "preview": {"source_path": "box0"},
