@@ -19,6 +19,11 @@ CHUNK_FILES = 1000
 PULL_FOLDER = ".flexai-pull"
 
 
+# Device and inode of folders.
+Places = frozenset[tuple[int, int]]
+NOWHERE: Places = frozenset()
+
+
 class Stat(NamedTuple):
     """What changes when a file does: size in bytes, times in nanoseconds, inode."""
 
@@ -68,7 +73,7 @@ class Report(Protocol):
 
 def scan(tree: Node, *, exclude: Patterns, report: Report) -> Iterator[Chunk]:
     """Every file, in chunks. What can't be read or named is reported, and left out."""
-    return _Walk(exclude, report).walk(tree, "", frozenset())
+    return _Walk(exclude, report).walk(tree, "", {})
 
 
 class _Origin(NamedTuple):
@@ -118,10 +123,13 @@ class _Walk:
         self._exclude = exclude
         self._report = report
 
-    def walk(self, node: Node, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Chunk]:
-        """One folder of the dataset; `above` are device and inode of the folders on the way, to notice circles."""
-        folders, above = self._open(node.folders, above)
-        listing = self._list(node, folders, prefix)
+    def walk(self, node: Node, prefix: str, inner: dict[str, Places]) -> Iterator[Chunk]:
+        """One folder of the dataset: what the node names, and `inner`, the folders that were come upon on disk.
+
+        Each of these has the places of those above it, by which circles are noticed. What a mapping names begins anew.
+        """
+        opened = self._open(dict.fromkeys(node.folders, NOWHERE) | inner)
+        listing = self._list(node, list(opened), prefix)
         chunk: Chunk | None = None
         is_only = True
         for name in listing.names():
@@ -135,7 +143,7 @@ class _Walk:
                     yield chunk
                 chunk, is_only = None, False
                 if not self._exclude.leaves_out(f"{prefix}{name}/"):
-                    yield from self.walk(self._join(origins, prefix + name), f"{prefix}{name}/", above)
+                    yield from self.walk(*self._join(origins, prefix + name, opened))
             elif not stat.S_ISREG(found.st_mode):
                 self._report(first.source, "This is no file, but a pipe, a socket or a device.")
             else:
@@ -165,9 +173,12 @@ class _Walk:
             self._report(origin.source, f"{'The symbolic link leads nowhere' if is_link else reason_of(error)}.")
         return None
 
-    def _join(self, origins: list[_Origin], path: str) -> Node:
-        """Join what comes together under one name must be folders."""
+    def _join(
+        self, origins: list[_Origin], path: str, opened: dict[str, Places]
+    ) -> tuple[Node, str, dict[str, Places]]:
+        """Join what comes together under one name, which must be folders; return what to walk."""
         joined = Node()
+        inner: dict[str, Places] = {}
         for origin in origins:
             if origin.child is not None:
                 joined.folders += origin.child.folders
@@ -178,16 +189,13 @@ class _Walk:
             if found is not None and not stat.S_ISDIR(found.st_mode):
                 raise Twice(path)
             if found is not None:
-                joined.folders.append(origin.source)
-        return joined
+                inner[origin.source] = opened[origin.folder]
+        return joined, f"{path}/", inner
 
-    def _open(
-        self, folders: list[str], above: frozenset[tuple[int, int]]
-    ) -> tuple[list[str], frozenset[tuple[int, int]]]:
-        """Leave out folders that are above themselves, as symbolic links can make them."""
-        kept = []
-        seen = set(above)
-        for folder in folders:
+    def _open(self, folders: dict[str, Places]) -> dict[str, Places]:
+        """Leave out folders that are above themselves, as symbolic links can make them; add each one's own place."""
+        opened = {}
+        for folder, above in folders.items():
             try:
                 found = os.stat(folder)  # noqa: PTH116
             except OSError as error:
@@ -197,9 +205,8 @@ class _Walk:
             if place in above:
                 self._report(folder, "The symbolic link leads back to a folder above it.")
             else:
-                seen.add(place)
-                kept.append(folder)
-        return kept, frozenset(seen)
+                opened[folder] = above | {place}
+        return opened
 
     def _list(self, node: Node, folders: list[str], prefix: str) -> _Listing:
         """All names of one folder of the dataset; those that no dataset may hold are reported."""

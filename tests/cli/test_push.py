@@ -105,9 +105,10 @@ def test_a_file_that_changes_while_it_is_sent_is_an_error_on_it(flexai: Flexai, 
     about = Stat.of(file.stat())
     blocks = read_range(str(file), about, 0, 5)
     file.write_bytes(b"1234")
-    for read in (lambda: read_whole(str(file), about, memoryview(bytearray(5))), lambda: hash_file(str(file), about)):
-        with pytest.raises(Unread, match="changed"):
-            read()
+    with pytest.raises(Unread, match="changed"):
+        read_whole(str(file), about, memoryview(bytearray(5)))
+    with pytest.raises(Unread, match="changed"):
+        hash_file(str(file), about)
     with pytest.raises(Unread, match="changed"):
         list(blocks)
 
