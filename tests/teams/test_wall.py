@@ -60,7 +60,12 @@ OPEN = {
     "api/v1/tus",
     "api/<path:rest>",
 }
-READERS_MAY = {"teams/<str:team>/switch/", "teams/<str:team>/leave/"}
+READERS_MAY = {
+    "teams/<str:team>/switch/",
+    "teams/<str:team>/leave/",
+    # Reads many files at once.
+    "api/v1/teams/<team>/datasets/<name>/versions/<number>/files",
+}
 NAME = "images"
 LABEL = "prod"
 FOLDER, FILE = "docs", "docs/readme.txt"
@@ -74,7 +79,7 @@ BODIES: dict[str, object] = {
     "remove": {"paths": ["a"]},
     "purge": {"confirm": "x"},
     "bundles": {"paths": ["a"]},
-    "files": {"paths": ["a"]},
+    "files": {"paths": [FILE]},
     "connections": {"name": "another", "provider": SHELF.name, "values": VALUES},
     "import": {"connection": NAME, "source_path": "box0"},
     "preview": {"source_path": "box0"},
