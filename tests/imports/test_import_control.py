@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from pytest_django.fixtures import Settings
 
 from datasets_app.errors import Conflict, Forbidden, Invalid, NotFound
@@ -97,8 +98,14 @@ def test_cancel_stops_it_at_once_and_retry_goes_on(fronted: Importer, bucket: Bu
     bucket.put(files)
     run = fronted.start(bucket.name)
     importing.run_imports()
+
+    def cancel() -> None:
+        Import.objects.filter(pk=run.pk).update(status=Import.Status.CANCELLED)
+        # This runs in a thread of the front.
+        connection.close()
+
     # As soon as some are on their way, somebody cancels.
-    front.fail(rf"GET /{bucket.name}/file01", then=lambda: Import.objects.filter(pk=run.pk).update(status="cancelled"))
+    front.fail(rf"GET /{bucket.name}/file01", then=cancel)
     front.fail(rf"GET /{bucket.name}/file0[2-9]", times=-1, delay=0.3)
     importing.run_imports()
     run.refresh_from_db()
