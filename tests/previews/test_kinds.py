@@ -81,10 +81,11 @@ def test_rows_are_sorted_and_filtered() -> None:
         ("a.csv", b"x,y\n1,one\n2,two\n"),
         ("a.csv", b"x;y\n1;one\n2;two\n"),
         ("a.tsv", b"x\ty\n1\tone\n2\ttwo\n"),
-        ("a.csv.gz", gzip.compress(b"x,y\n1,one\n2,two\n")),
+        ("a.csv.gz", gzip.compress(b"x,y\n1,one\n2,two\n", mtime=0)),
         ("a.jsonl", b'{"x": 1, "y": "one"}\n{"x": 2, "y": "two"}\n'),
         ("a.json", b'[{"x": 1, "y": "one"}, {"x": 2, "y": "two"}]'),
     ],
+    ids=["commas", "semicolons", "tabs", "gzip", "lines", "array"],
 )
 def test_tables_of_text(name: str, data: bytes) -> None:
     shown = page(data, name)
@@ -229,6 +230,7 @@ def test_json_is_a_tree() -> None:
         ("a.json", b"[" * 100_000),
         ("a.jsonl", b'{"a": 1}\nno\n'),
     ],
+    ids=["parquet", "png", "json", "deep", "lines"],
 )
 def test_broken_files_are_said_to_be_so(name: str, data: bytes) -> None:
     with pytest.raises(PreviewError, match=r"\w{3,}"):

@@ -67,7 +67,7 @@ def arranged(data: bytes, name: str, **options: str) -> dict[str, Any]:
     return kind.arrange(page(data, name, **worker), Ask(name, options=options)).data
 
 
-@pytest.mark.parametrize(("name", "data"), ARCHIVES)
+@pytest.mark.parametrize(("name", "data"), ARCHIVES, ids=[name for name, _ in ARCHIVES])
 def test_an_archive_is_walked_like_a_folder(name: str, data: bytes) -> None:
     top = arranged(data, name)
     assert [(line["name"], line.get("count")) for line in top["lines"]] == [("train", 3), ("README.md", None)]
@@ -75,7 +75,7 @@ def test_an_archive_is_walked_like_a_folder(name: str, data: bytes) -> None:
     assert [line["name"] for line in inside["lines"]] == ["cat", "dog", "a.csv"]
 
 
-@pytest.mark.parametrize(("name", "data"), ARCHIVES)
+@pytest.mark.parametrize(("name", "data"), ARCHIVES, ids=[name for name, _ in ARCHIVES])
 def test_a_member_is_shown_as_its_kind_and_can_be_had(name: str, data: bytes) -> None:
     inner = arranged(data, name, member="train/cat/1.txt")
     assert inner["kind"] == "text"
@@ -265,6 +265,7 @@ def test_film() -> None:
         ("a.gpg", b"\x85\x01\x0c\x03" + bytes(40), "OpenPGP"),
         ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(40), "7z"),
     ],
+    ids=["openssl", "age", "pgp", "7z"],
 )
 def test_encrypted_files_are_named(name: str, data: bytes, form: str) -> None:
     assert dict(page(data, name).facts)["Format"] == form
