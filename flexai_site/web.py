@@ -80,8 +80,8 @@ def prepare_application() -> None:
     reverse("home")
     import_module("datasets_app.tasks")
     tasks.finalize()
-    for name in ("backend", "producer_pool"):
-        getattr(tasks, name)
+    for part in (tasks, "backend"), (tasks, "producer_pool"), (tasks.amqp, "send_task_message"):
+        getattr(*part)
     # What is there now stays. A full collection would walk all of it, for 100 ms amid a request, and copy its pages.
     gc.collect()
     gc.freeze()

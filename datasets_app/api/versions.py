@@ -117,7 +117,7 @@ class VersionAnswer(Answer):
     @classmethod
     def of(cls, version: Version, *, staged: bool = False) -> Self:
         """Render a version; with `staged`, count what an open one holds so far."""
-        progress = measure_staging(version) if staged and version.status != Version.Status.AVAILABLE else None
+        progress = measure_staging(version) if staged and version.is_open else None
         return cls(
             team=version.dataset.team.name,
             dataset=version.dataset.name,
