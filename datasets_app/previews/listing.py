@@ -29,7 +29,7 @@ def section(
 def grid(title: str, values: Any) -> dict[str, Any]:  # noqa: ANN401 - a numpy array of one or two dimensions
     """Make a table of an array's first values."""
     rows = values.reshape(1, -1) if values.ndim < 2 else values  # noqa: PLR2004
-    columns = ["", *map(str, range(rows.shape[1]))]
+    columns = ["row", *map(str, range(rows.shape[1]))]
     drawn = [[str(number), *map(_value, row)] for number, row in enumerate(rows)]
     return section(title, columns, drawn, numbers=range(1, len(columns)))
 
