@@ -9,6 +9,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import imports
 from benchmarks.folders import Shape
 from benchmarks.report import Goal, describe_machine, goal_table
 from benchmarks.rows import measure_rows, rows_goals, rows_report
@@ -26,7 +27,7 @@ def main() -> None:
         "--quick", action="store_true", help="one run on a fifth of the data: for trends, not for goals"
     )
     parser.add_argument("--runs", type=int, help="runs of each transfer, of which the median counts (default 3)")
-    parser.add_argument("--only", choices=["transfers", "rows"], help="measure one half only")
+    parser.add_argument("--only", choices=["transfers", "imports", "rows"], help="measure one part only")
     chosen = parser.parse_args()
     runs = chosen.runs or (1 if chosen.quick else 3)
     part = 5 if chosen.quick else 1
@@ -35,12 +36,20 @@ def main() -> None:
     lines = [f"Measured on {describe_machine()} Medians of {runs}; client and server on the same machine.", ""]
     goals: list[Goal] = []
     try:
-        if chosen.only != "rows":
+        if chosen.only in {None, "transfers"}:
             shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
             results = measure_transfers(CACHE, scratch, runs=runs, shapes=shapes)
             lines += transfer_report(results)
             goals += transfer_goals(results)
-        if chosen.only != "transfers":
+        if chosen.only in {None, "imports"}:
+            shapes = [
+                Shape(imports.SMALL, 20_000 // part, 100_000),
+                Shape(imports.LARGE, 4, 2**30 // part),
+            ]
+            found = imports.measure_imports(CACHE, scratch, runs=runs, shapes=shapes)
+            lines += imports.import_report(found)
+            goals += imports.import_goals(found)
+        if chosen.only in {None, "rows"}:
             layers = measure_rows(scratch, files=1_000_000 // part)
             lines += rows_report(layers)
             goals += rows_goals(layers)
