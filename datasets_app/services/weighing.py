@@ -1,7 +1,8 @@
 """Count stored bytes exactly, each blob once: of some versions, or only what no others hold. SQL does the work.
 
 Everything below a root is found by its distinct directories, of which versions share most; so the work grows with what
-differs. Measured on SQLite for versions of 1,000,000 files: 0.5 s for all, 0.1 s to 1.1 s for what only one holds.
+differs. `python -m benchmarks.diff`
+measures it: 0.5 s to 1.4 s for a version of 1,000,000 files, up to 3 s on a busy machine.
 """
 
 from __future__ import annotations
