@@ -20,7 +20,9 @@ def test_keys_are_read_in_their_order() -> None:
     assert Environment({}).encryption_keys("CREDENTIALS_KEYS") == []
 
 
-@pytest.mark.parametrize("value", ["secret", KEY[:-4], f"{KEY},x", KEY.replace(KEY[3], "!")])
+@pytest.mark.parametrize(
+    "value", ["secret", KEY[:-4], f"{KEY},x", KEY.replace(KEY[3], "!")], ids=["word", "short", "second", "odd"]
+)
 def test_a_bad_key_is_refused_without_being_told(value: str) -> None:
     with pytest.raises(SettingError) as refusal:
         Environment({"CREDENTIALS_KEYS": value}).encryption_keys("CREDENTIALS_KEYS")
