@@ -9,15 +9,16 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import http.client
 import json
-import multiprocessing
+import mmap
 import os
 import resource
-import sys
+import socket
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ BUNDLE_BYTES = 16 * MIB
 BUNDLE_FILES = 1000
 PIECE_BYTES = 64 * MIB
 POLL_SECONDS = 0.02
+RECEIVED_BYTES = 256 * 1024
+NUMBER_BYTES = 8
 TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = TUS | {"Content-Type": "application/offset+octet-stream"}
 
@@ -40,8 +43,7 @@ class LocalFile(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Where to: the server, and one version of a dataset."""
 
     url: str
@@ -61,8 +63,7 @@ class Target:
         return f"{self.versions}/{self.number}"
 
 
-@dataclass
-class Outcome:
+class Outcome(NamedTuple):
     """What one upload took. `sent_bytes` are bytes of files; seconds are wall time, CPU those of all our processes."""
 
     digest: str
@@ -78,66 +79,97 @@ class ApiError(Exception):
     """The server refused a request."""
 
 
+class AlreadyThereError(ApiError):
+    """It was refused because of what is there."""
+
+
 class Api:
-    """One kept-alive connection to the server."""
+    """One kept-alive connection to the server, over a plain socket: http.client takes 20 ms to load alone."""
 
     def __init__(self, target: Target) -> None:
         parts = urlsplit(target.url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=600)
-        self._headers = {"Authorization": f"Bearer {target.token}"}
+        self._address = (parts.hostname or "", parts.port or 80)
+        self._always = f"Host: {parts.netloc}\r\nAuthorization: Bearer {target.token}\r\n"
+        self._socket = self._connect()
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:  # noqa: ANN401
         """Send JSON, return the answer's JSON, or its headers where it has no body."""
+        self.ask(method, path, body, headers)
+        try:
+            return self.answer()
+        except ConnectionError:
+            # The server ends connections that were idle for half a minute, as they are while we hash.
+            self._socket = self._connect()
+            self.ask(method, path, body, headers)
+            return self.answer()
+
+    def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> None:  # noqa: ANN401
+        """Send JSON; what the server says to it, `answer` tells later."""
         data = b"" if body is None else json.dumps(body).encode()
         kind = {} if body is None else {"Content-Type": "application/json"}
-        try:
-            self._connection.request(method, path, data, self._headers | kind | (headers or {}))
-            return self._answer()
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            # The server ends connections that were idle for half a minute, as they are while we hash.
-            self._connection.close()
-            self._connection.request(method, path, data, self._headers | kind | (headers or {}))
-            return self._answer()
+        with suppress(ConnectionError):
+            self._send_head(method, path, len(data), kind | (headers or {}), data)
 
     def patch(self, path: str, offset: int, pieces: list[memoryview]) -> None:
         """Send bytes out of memory."""
-        self._begin_patch(path, offset, sum(len(piece) for piece in pieces))
+        self._send_head("PATCH", path, sum(map(len, pieces)), OCTETS | {"Upload-Offset": str(offset)})
         for piece in pieces:
-            self._connection.send(piece)
-        self._answer()
+            self._socket.sendall(piece)
+        self.answer()
 
     def patch_file(self, path: str, offset: int, source: Path, length: int) -> None:
         """Send a range of a file without bringing it into this process."""
+        self._send_head("PATCH", path, length, OCTETS | {"Upload-Offset": str(offset)})
         with source.open("rb") as file:
-            self._begin_patch(path, offset, length)
-            self._connection.sock.sendfile(file, offset, length)
-        self._answer()
+            self._socket.sendfile(file, offset, length)
+        self.answer()
 
-    def _begin_patch(self, path: str, offset: int, length: int) -> None:
-        self._connection.putrequest("PATCH", path)
-        about = self._headers | OCTETS | {"Upload-Offset": str(offset), "Content-Length": str(length)}
-        for name, value in about.items():
-            self._connection.putheader(name, value)
-        self._connection.endheaders()
+    def answer(self) -> Any:  # noqa: ANN401
+        """Read one answer; ApiError for a refusal, ConnectionError when the server has gone away."""
+        received = bytearray()
+        while (end := received.find(b"\r\n\r\n")) < 0:
+            self._receive(received)
+        status, *lines = received[:end].decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        body = received[end + 4 :]
+        while len(body) < int(headers.get("content-length", 0)):
+            self._receive(body)
+        code = int(status.split()[1])
+        if code >= 400:
+            kind = AlreadyThereError if code == 409 else ApiError
+            raise kind(f"{code}: {body.decode(errors='replace')[:2000]}")
+        return json.loads(body) if body else headers
 
-    def _answer(self) -> Any:  # noqa: ANN401
-        response = self._connection.getresponse()
-        data = response.read()
-        if response.status >= 400:
-            raise ApiError(f"{response.status}: {data.decode(errors='replace')[:2000]}")
-        return json.loads(data) if data.startswith((b"{", b"[")) else dict(response.headers)
+    def _connect(self) -> socket.socket:
+        connected = socket.create_connection(self._address, timeout=600)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
+
+    def _send_head(self, method: str, path: str, length: int, headers: dict[str, str], body: bytes = b"") -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"{method} {path} HTTP/1.1\r\n{self._always}{lines}Content-Length: {length}\r\n\r\n"
+        self._socket.sendall(head.encode() + body)
+
+    def _receive(self, into: bytearray) -> None:
+        data = self._socket.recv(RECEIVED_BYTES)
+        if not data:
+            raise ConnectionResetError("The server closed the connection")
+        into += data
 
 
-@dataclass
 class Worker:
     """One process's part."""
 
-    target: Target
-    api: Api = field(init=False)
+    def __init__(self, target: Target, number: Callable[[], int | None]) -> None:
+        """Connect once; the server keeps its running hash of a large file in the process that we talk to.
 
-    def __post_init__(self) -> None:
-        """Connect once; the server keeps its running hash of a large file in the process that we talk to."""
-        self.api = Api(self.target)
+        `number` is asked once, when that of the version is needed.
+        """
+        self._target = target
+        self._number = number
+        self.api = Api(target)
+        # Used for every bundle: fresh memory costs as much as hashing a third of it.
+        self._room = memoryview(mmap.mmap(-1, BUNDLE_BYTES))
 
     def send(self, files: list[LocalFile]) -> int:
         """Bring in one batch, which is one large file or many small ones; return the bytes sent."""
@@ -145,16 +177,23 @@ class Worker:
             return self._send_large(files[0])
         return self._send_bundle(files)
 
+    @cached_property
+    def target(self) -> Target:
+        """The version that is being filled."""
+        number = self._number()
+        if number is None:
+            raise ApiError("There is no version to fill.")
+        return self._target._replace(number=number)
+
     def _plan(self, files: list[LocalFile], digests: list[str]) -> list[dict[str, Any]]:
         rows = [{"path": f.path, "size": f.size, "sha256": d} for f, d in zip(files, digests, strict=True)]
         planned: list[dict[str, Any]] = self.api.call("POST", f"{self.target.version}/plan", {"files": rows})["files"]
         return planned
 
     def _send_bundle(self, files: list[LocalFile]) -> int:
-        body = memoryview(bytearray(sum(file.size for file in files)))
         slices, digests, end = [], [], 0
         for file in files:
-            part = body[end : end + file.size]
+            part = self._room[end : end + file.size]
             descriptor = os.open(file.source, os.O_RDONLY)
             if os.readv(descriptor, [part]) != file.size:
                 raise ApiError(f"{file.source} changed while it was read")
@@ -168,7 +207,7 @@ class Worker:
             return 0
         paths = [files[index].path for index in needed]
         upload = self.api.call("POST", f"{self.target.version}/bundles", {"paths": paths})["location"]
-        pieces = [body] if len(needed) == len(files) else [slices[index] for index in needed]
+        pieces = [self._room[:end]] if len(needed) == len(files) else [slices[index] for index in needed]
         self.api.patch(upload, 0, pieces)
         return sum(files[index].size for index in needed)
 
@@ -226,18 +265,55 @@ def batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
         yield batch
 
 
-_worker: Worker | None = None
+class Crew:
+    """Processes that share the batches: each takes the next when it is done with one.
+
+    They read and hash their first one while the version is being made; `go` tells them its number.
+    """
+
+    def __init__(self, target: Target, work: list[list[LocalFile]], processes: int) -> None:
+        self._later = range(min(processes, len(work)), len(work))
+        # The version's number for each of them, numbers of batches for whoever is ready, and the bytes that each sent.
+        self._version, self._todo, self._sent = os.pipe(), os.pipe(), os.pipe()
+        self._children = [self._fork(target, work, first) for first in range(self._later.start)]
+        for unused in self._version[0], self._todo[0], self._sent[1]:
+            os.close(unused)
+
+    def go(self, number: int) -> int:
+        """Let them send; return the bytes sent."""
+        # A pipe gives each number to one reader, and whole: it is that short.
+        for pipe, some in (self._version, (number for _ in self._children)), (self._todo, self._later):
+            with suppress(BrokenPipeError), os.fdopen(pipe[1], "wb", buffering=0) as numbers:
+                for each in some:
+                    numbers.write(each.to_bytes(NUMBER_BYTES))
+        failed = [child for child in self._children if os.waitpid(child, 0)[1]]
+        with os.fdopen(self._sent[0], "rb") as sums:
+            sent = sum(int.from_bytes(sums.read(NUMBER_BYTES)) for _ in range(len(self._children) - len(failed)))
+        if failed:
+            raise ApiError(f"{len(failed)} of {len(self._children)} processes failed; what they said stands above")
+        return sent
+
+    def _fork(self, target: Target, work: list[list[LocalFile]], first: int) -> int:
+        child = os.fork()
+        if child:
+            return child
+        try:
+            for ours in self._version[1], self._todo[1]:
+                os.close(ours)
+            worker = Worker(target, lambda: _read_number(self._version[0]))
+            sent = worker.send(work[first])
+            while (number := _read_number(self._todo[0])) is not None:
+                sent += worker.send(work[number])
+            os.write(self._sent[1], sent.to_bytes(NUMBER_BYTES))
+        except (ApiError, OSError):
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
 
 
-def _start_worker(target: Target) -> None:
-    global _worker  # noqa: PLW0603 - one for each process of the pool
-    _worker = Worker(target)
-
-
-def _run(batch: list[LocalFile]) -> int:
-    if _worker is None:
-        raise RuntimeError("the pool was not started with _start_worker")
-    return _worker.send(batch)
+def _read_number(pipe: int) -> int | None:
+    data = os.read(pipe, NUMBER_BYTES)
+    return int.from_bytes(data) if data else None
 
 
 def cpu_seconds() -> float:
@@ -247,17 +323,14 @@ def cpu_seconds() -> float:
 
 
 def upload_folder(target: Target, folder: Path, *, streams: int) -> Outcome:
-    """Make a new version of the dataset out of `folder`; return once it is available."""
+    """Make a new version of the dataset out of `folder`, and the dataset if need be; return once it is available."""
     started = time.perf_counter()
+    crew = Crew(target, list(batches(sorted(walk(folder)))), streams)
     api = Api(target)
-    number = api.call("POST", target.versions, {"message": folder.name})["number"]
-    target = Target(target.url, target.token, target.team, target.dataset, number)
-    files = sorted(walk(folder))
-    context = multiprocessing.get_context("fork")
-    with context.Pool(streams, _start_worker, (target,)) as pool:
-        sent = sum(pool.imap_unordered(_run, batches(files)))
-        pool.close()
-        pool.join()
+    with suppress(AlreadyThereError):
+        api.call("POST", f"/api/v1/teams/{target.team}/datasets", {"name": target.dataset})
+    target = target._replace(number=api.call("POST", target.versions, {"message": folder.name})["number"])
+    sent = crew.go(target.number)
     sealing = time.perf_counter()
     version = api.call("POST", f"{target.version}/seal")
     while version["status"] == "pending":
@@ -288,12 +361,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=4, help="processes, each with one connection")
     chosen = parser.parse_args()
     target = Target(chosen.url, chosen.token, chosen.team, chosen.dataset)
-    try:
-        Api(target).call("POST", f"/api/v1/teams/{target.team}/datasets", {"name": target.dataset})
-    except ApiError as error:
-        if not str(error).startswith("409"):
-            sys.exit(str(error))
-    print(json.dumps(asdict(upload_folder(target, chosen.folder, streams=chosen.streams))))
+    print(json.dumps(upload_folder(target, chosen.folder, streams=chosen.streams)._asdict()))
 
 
 if __name__ == "__main__":
