@@ -213,9 +213,9 @@ def _command(sandbox: Sandbox, limits: Budget) -> list[str]:
     hidden: list[Any] = []
     for folder in sandbox.hidden:
         hidden += ["--tmpfs", str(folder)]
-    # Once more after what is hidden: the program may lie below it.
+    # Once more after what is hidden, which the program may lie below.
     needed = [ROOT / "datasets_app", Path(sys.prefix)]
-    shown = [part for path in needed for part in ("--ro-bind", str(path), str(path)) if hidden]
+    shown = [part for path in needed for part in ("--ro-bind", str(path), str(path))]
     return [
         bubblewrap,
         *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--cap-drop", "ALL"),

@@ -66,6 +66,9 @@ def test_upload(application: LiveApplication, firefox: Firefox, sent: dict[str, 
 def test_tree(application: LiveApplication, firefox: Firefox, sent: dict[str, str]) -> None:
     firefox.open(f"{application.url}{DATASET}versions/1/tree/")
     firefox.click("[aria-label='Show what is in a']")
+    # What htmx has put in is a plain link until it has settled.
+    firefox.wait_for_text("main", "日本")
+    firefox.wait_for("document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling, .htmx-added') === null")
     firefox.click("[aria-label='Show what is in 日本']")
     firefox.wait_for_text("main", "ü.txt")
     assert firefox.evaluate("location.pathname") == f"{DATASET}versions/1/tree/"

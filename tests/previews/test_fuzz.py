@@ -11,7 +11,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from datasets_app.previews.base import Ask, Budget, PreviewError
+from datasets_app.previews.base import Ask, Budget, Preview, PreviewError
 from datasets_app.previews.process import run_preview
 from datasets_app.previews.registry import KINDS
 from tests.previews.test_kinds import Bytes, parquet, picture
@@ -96,6 +96,8 @@ def drill(kind: str, cases: int) -> None:
     whole = make()
     chance = random.Random(f"{kind} {cases}")
     parts = ("", *KINDS[kind].parts)
+    # What is whole is shown: otherwise the rest would prove nothing.
+    assert isinstance(run_preview(kind, Bytes(whole), Ask(name)), Preview)
     for case in range(cases):
         data = whole if case % 10 == 9 else damage(whole, chance)
         # Each tenth is whole but under another kind's name.
