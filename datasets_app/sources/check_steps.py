@@ -65,15 +65,21 @@ class Greeting:
             return f"{self._host} answers, encrypted, with a certificate that is trusted."
         return f"{self._host} answers. The connection is not encrypted: others on the way can read what is imported."
 
-    def compare_clocks(self) -> str:
-        """Compare the server's Date with ours, for a store that refuses signatures of other times."""
+    def skew(self) -> float | None:
+        """Seconds that our clock is ahead of the server's Date; None where it tells none."""
         try:
             told = parsedate_to_datetime(self._reply.headers["Date"] if self._reply else "")
         except (KeyError, ValueError, TypeError):
-            return "The server does not tell its time."
+            return None
         if told.tzinfo is None:
             told = told.replace(tzinfo=UTC)
-        off = (datetime.now(UTC) - told).total_seconds()
+        return (datetime.now(UTC) - told).total_seconds()
+
+    def compare_clocks(self) -> str:
+        """Compare the server's clock with ours, for a store that refuses signatures of other times."""
+        off = self.skew()
+        if off is None:
+            return "The server does not tell its time."
         if abs(off) < LARGE_SKEW:
             return "They agree."
         words = f"This server's clock is {abs(off):.0f} seconds {'ahead of' if off > 0 else 'behind'} the store's."

@@ -9,13 +9,14 @@ import base64
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 
 from datasets_app.sources.base import PAGE_FILES, Cause, CheckStep, Data, Entry, Page, SourceError, SourceFile, Walk
+from datasets_app.sources.places import Place, read_place
 from datasets_app.sources.s3_clients import S3Clients
 from datasets_app.sources.s3_errors import (
     BOTO_ERRORS,
@@ -43,29 +44,6 @@ _DOTS: Final = re.compile(r"(^|/)\.{1,2}(/|$)")
 CHECKSUMS: Final = (("ChecksumCRC32C", "crc32c"), ("ChecksumCRC32", "crc32"), ("ChecksumSHA1", "sha1"))
 
 
-class Place(NamedTuple):
-    """A source path: `prefix` as it was given, `folder` the keys' beginning when it is taken for a folder."""
-
-    bucket: str
-    prefix: str
-
-    @property
-    def folder(self) -> str:
-        """The prefix with the "/" that ends a folder; empty for the whole bucket."""
-        return self.prefix if not self.prefix or self.prefix.endswith("/") else f"{self.prefix}/"
-
-    @property
-    def shown(self) -> str:
-        """Both, for messages."""
-        return f"{self.bucket}/{self.prefix}" if self.prefix else self.bucket
-
-
-def read_place(path: str) -> Place:
-    """Take a source path apart; people also paste `s3://bucket/folder`."""
-    bucket, _, prefix = path.removeprefix("s3://").lstrip("/").partition("/")
-    return Place(bucket, prefix)
-
-
 class S3Source:
     """A connected store."""
 
@@ -83,7 +61,7 @@ class S3Source:
     def browse(self, path: str = "", *, revision: str = "", cursor: str = "") -> Walk:
         """Give a page of buckets, or of what lies directly below `path`."""
         del revision
-        place = read_place(path)
+        place = read_place(path, "s3")
         if not place.bucket:
             return self._browse_buckets(cursor)
         with self.asking(place.shown):
@@ -105,7 +83,7 @@ class S3Source:
     def open(self, path: str, *, revision: str = "") -> S3Tree:
         """Find out what lies at `path`."""
         del revision
-        place = read_place(path)
+        place = read_place(path, "s3")
         if not place.bucket:
             raise SourceError(Cause.INVALID, "A source path begins with a bucket: bucket/folder.")
         try:
@@ -285,9 +263,7 @@ class S3Tree:
 
 
 def _folder_entry(place: Place, prefix: str) -> Entry:
-    # Without its last "/", unless the name would then be another folder's.
-    path = prefix if prefix.endswith("//") or prefix == "/" else prefix.removesuffix("/")
-    return Entry(prefix[len(place.folder) :].removesuffix("/"), f"{place.bucket}/{path}", is_folder=True)
+    return Entry(prefix[len(place.folder) :].removesuffix("/"), place.path_of(prefix), is_folder=True)
 
 
 def _with_checksum(file: SourceFile, answer: dict[str, Any]) -> SourceFile:

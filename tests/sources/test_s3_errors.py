@@ -13,8 +13,9 @@ import pytest
 from datasets_app.sources import s3_clients
 from datasets_app.sources.base import Cause, CheckStep, Route, SourceError, SourceFile
 from datasets_app.sources.guard import Guard
+from datasets_app.sources.places import Place
 from datasets_app.sources.registry import PROVIDERS
-from datasets_app.sources.s3 import Place, S3Source, S3Tree
+from datasets_app.sources.s3 import S3Source, S3Tree
 from tests.servers import free_port
 from tests.sources.contract import Remote, list_all
 from tests.sources.http_double import Answer, HttpDouble

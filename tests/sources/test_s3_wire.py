@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from datasets_app.sources.base import PAGE_FILES, Cause, Route, Settings, SourceError, SourceFile
-from datasets_app.sources.s3 import Place, S3Source, S3Tree
+from datasets_app.sources.places import Place
+from datasets_app.sources.s3 import S3Source, S3Tree
 from datasets_app.sources.s3_profiles import AmazonS3, CloudflareR2
 from tests.servers import free_port
 from tests.sources.contract import list_all
