@@ -13,6 +13,7 @@ from datasets_app.previews.base import (
     MIB,
     Ask,
     Kind,
+    MemoryReader,
     Preview,
     PreviewError,
     Product,
@@ -166,7 +167,7 @@ class _Bounded:
 
 
 def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product:
-    from datasets_app.previews.registry import KINDS, recognise
+    from datasets_app.previews.registry import recognise
 
     data = _member(reader, ask.name, wanted)
     if ask.part == "member":
@@ -180,7 +181,7 @@ def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product:
     facts = [("Size inside", bytes_text(len(data)))]
     if kind is None or isinstance(kind, ArchiveKind):
         return Preview("application/octet-stream", facts, {"member": wanted, "kind": ""})
-    answer = KINDS[kind.name].show(_Memory(data), inner_ask)
+    answer = kind.show(MemoryReader(data), inner_ask)
     if isinstance(answer, Product):
         return answer
     page = kind.arrange(answer, inner_ask)
@@ -213,18 +214,6 @@ def _member(reader: Reader, name: str, wanted: str) -> bytes:
 def _check_size(size: int) -> None:
     if size > MOST_MEMBER:
         raise PreviewError(f"Files of more than {bytes_text(MOST_MEMBER)} are not taken out of an archive here.")
-
-
-class _Memory:
-    """A member's bytes as a Reader."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.size = len(data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Give a part."""
-        return self._data[offset : offset + length]
 
 
 def _is_odd(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import struct
@@ -14,6 +13,7 @@ from datasets_app.previews.base import (
     MOST_ENTRIES,
     Ask,
     Kind,
+    MemoryReader,
     Preview,
     PreviewError,
     as_file,
@@ -54,11 +54,7 @@ class ArrayKind(Kind):
 
     name: ClassVar[str] = "array"
     label: ClassVar[str] = "Arrays"
-
-    @property
-    def template(self) -> str:
-        """The page of lists."""
-        return "listing"
+    template: ClassVar[str] = "listing"
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask magic, and the name of what has none."""
@@ -77,11 +73,7 @@ class Hdf5Kind(Kind):
 
     name: ClassVar[str] = "hdf5"
     label: ClassVar[str] = "HDF5"
-
-    @property
-    def template(self) -> str:
-        """The page of lists."""
-        return "listing"
+    template: ClassVar[str] = "listing"
 
     def recognises(self, head: bytes, name: str) -> bool:  # noqa: ARG002
         """Ask the magic."""
@@ -206,7 +198,7 @@ def _npz(reader: Reader, ask: Ask) -> Preview:
                 if kind.hasobject:
                     notes.append("These values are pickled Python objects, which are never read here.")
                 elif math.prod(shape) and entry.file_size < 64 * MIB:
-                    body = _Memory(stream.read(64 * MIB))
+                    body = MemoryReader(stream.read(64 * MIB))
                     sections.append(
                         grid(f"First values of {name}", _corner(body, 0, shape, kind, is_fortran=is_fortran))
                     )
@@ -214,19 +206,6 @@ def _npz(reader: Reader, ask: Ask) -> Preview:
     return Preview(
         "application/x-npz", [("Arrays", figure(len(rows)))], _page([listed, *sections], items, chosen), notes
     )
-
-
-class _Memory:
-    """Bytes in memory as a Reader."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = io.BytesIO(data)
-        self.size = len(data)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Give a part."""
-        self.data.seek(offset)
-        return self.data.read(length)
 
 
 def _safetensors(reader: Reader, ask: Ask) -> Preview:

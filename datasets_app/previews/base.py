@@ -6,10 +6,11 @@ A kind sees a file through `Reader.read` alone, in a worker process (`previews.p
 from __future__ import annotations
 
 import io
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Final, Protocol, Self
 
 MIB: Final = 2**20
 
@@ -65,6 +66,17 @@ class Preview:
     data: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def to_json(self) -> bytes:
+        """Encode it; what JSON has no word for (dates, say) is written as text."""
+        return json.dumps(asdict(self), default=str, ensure_ascii=False).encode(errors="replace")
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """Decode what `to_json` wrote."""
+        page = json.loads(raw)
+        facts = [(label, value) for label, value in page["facts"]]
+        return cls(page["media_type"], facts, page["data"], page["notes"])
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -72,6 +84,16 @@ class Product:
 
     media_type: str
     body: bytes
+
+    def to_bytes(self) -> bytes:
+        """Encode it: the type, a NUL, the bytes."""
+        return self.media_type.encode() + b"\0" + self.body
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Decode what `to_bytes` wrote."""
+        media_type, _, body = raw.partition(b"\0")
+        return cls(media_type.decode(), body)
 
 
 class Reader(Protocol):
@@ -84,20 +106,32 @@ class Reader(Protocol):
         ...
 
 
+class MemoryReader:
+    """Bytes in memory as a Reader: what was taken out of an archive."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give a part."""
+        return self._data[offset : offset + length]
+
+
 class Kind(ABC):
     """A kind of content: one file beside this one, one line in the registry, a page previews/<template>.html."""
 
     name: ClassVar[str]
     label: ClassVar[str]
+    template: ClassVar[str]
     # Parts that `show` makes besides the page.
     parts: ClassVar[tuple[str, ...]] = ()
     # The options that `show` heeds, where some are left to `arrange`; None: all.
     options: ClassVar[tuple[str, ...] | None] = None
 
-    @property
-    def template(self) -> str:
-        """The name of the page's template."""
-        return self.name
+    def __init_subclass__(cls) -> None:
+        """Name the page's template after the kind, unless it says otherwise."""
+        cls.template = cls.__dict__.get("template", cls.name)
 
     @abstractmethod
     def recognises(self, head: bytes, name: str) -> bool:

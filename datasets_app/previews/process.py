@@ -83,24 +83,13 @@ def _serve(channel: _Channel, readers: Sequence[Reader], limits: Budget) -> Prev
                 raise PreviewError("More of the file would have to be read than a preview may.")
             channel.send(b"B", readers[which].read(offset, length))
         elif letter == b"P":
-            return _page(body)
+            return Preview.from_json(body)
         elif letter == b"X":
-            media_type, _, product = body.partition(b"\0")
-            return Product(media_type.decode(), product)
+            return Product.from_bytes(body)
         elif letter == b"E":
             raise PreviewError(body.decode(errors="replace"))
         else:
             raise WorkerDiedError("The preview's process answered nonsense.")
-
-
-def _page(body: bytes) -> Preview:
-    page = json.loads(body)
-    return Preview(
-        media_type=page["media_type"],
-        facts=[(label, value) for label, value in page["facts"]],
-        data=page["data"],
-        notes=page["notes"],
-    )
 
 
 class _Channel:

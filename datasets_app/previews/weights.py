@@ -92,11 +92,7 @@ class ModelKind(Kind):
 
     name: ClassVar[str] = "model"
     label: ClassVar[str] = "Model"
-
-    @property
-    def template(self) -> str:
-        """The page of lists."""
-        return "listing"
+    template: ClassVar[str] = "listing"
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask GGUF's magic, and the names of the others."""

@@ -7,10 +7,9 @@ import os
 import resource
 import sys
 import threading
-from dataclasses import asdict
 from typing import BinaryIO, cast
 
-from datasets_app.previews.base import Ask, Preview, PreviewError, Product
+from datasets_app.previews.base import Ask, PreviewError, Product
 from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
 from datasets_app.previews.registry import KINDS
 
@@ -76,9 +75,9 @@ def main() -> None:
         kind = KINDS[request["kind"]]
         answer = kind.show(readers[0], ask, *readers[1:])
         if isinstance(answer, Product):
-            channel.send(b"X", answer.media_type.encode() + b"\0" + answer.body)
+            channel.send(b"X", answer.to_bytes())
         else:
-            channel.send(b"P", _json(answer))
+            channel.send(b"P", answer.to_json())
     except PreviewError as error:
         channel.send(b"E", str(error).encode())
     except MemoryError:
@@ -86,11 +85,6 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they like at a broken file
         detail = " ".join(str(error).split())[:300]
         channel.send(b"E", f"It can't be read as {request['kind']}: {detail or type(error).__name__}".encode())
-
-
-def _json(page: Preview) -> bytes:
-    """Encode a page; what JSON has no word for (dates, NaN) is written as text."""
-    return json.dumps(asdict(page), default=str, ensure_ascii=False).encode(errors="replace")
 
 
 def _limit(budget: dict[str, float]) -> None:

@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,18 +41,16 @@ def find(digest: str, kind: str, ask: Ask) -> Preview | Product | str | None:
     with contextlib.suppress(OSError):
         os.utime(path)
     if letter == b"X":
-        media_type, _, product = body.partition(b"\0")
-        return Product(media_type.decode(), product)
-    page = json.loads(body)
-    return Preview(page["media_type"], [(a, b) for a, b in page["facts"]], page["data"], page["notes"])
+        return Product.from_bytes(body)
+    return Preview.from_json(body)
 
 
 def keep(digest: str, kind: str, ask: Ask, answer: Preview | Product | str) -> None:
     """Keep an answer; a full disk is no reason to fail."""
     if isinstance(answer, Product):
-        raw = b"X" + answer.media_type.encode() + b"\0" + answer.body
+        raw = b"X" + answer.to_bytes()
     elif isinstance(answer, Preview):
-        raw = b"P" + json.dumps(asdict(answer)).encode()
+        raw = b"P" + answer.to_json()
     else:
         raw = b"F" + answer.encode()
     path = _path(digest, kind, ask)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +42,6 @@ class Shown:
     label: str = ""
     page: Preview | None = None
     problem: str = ""
-    facts: list[tuple[str, str]] = field(default_factory=list)
     template: str = ""
 
     @property
@@ -94,7 +93,7 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     answer = _answer(file.blob, kind, ask)
     if isinstance(answer, Preview):
         page = kind.arrange(answer, ask)
-        return Shown(plain, kind=kind.name, label=kind.label, page=page, facts=page.facts, template=kind.template)
+        return Shown(plain, kind=kind.name, label=kind.label, page=page, template=kind.template)
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 
 
