@@ -68,7 +68,7 @@ class PdfKind(Kind):
         facts = [("Pages", figure(pages))]
         facts += [(key, shown(about[key], 120)) for key in ("Title", "Author", "Producer") if about.get(key)]
         text = document[number].get_textpage().get_text_bounded()[:20_000]
-        return Preview("application/pdf", facts, {"frames": pages, "frame": number, "text": text, "format": "TIFF"})
+        return Preview("application/pdf", facts, {"frames": pages, "frame": number, "text": text})
 
 
 def _draw(page: Any, side: int) -> Product:  # noqa: ANN401 - a PdfPage

@@ -47,8 +47,6 @@ NAMED: Final = (
     (b"P", (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"), "image/x-portable-anymap"),
     (b"", (".tga",), "image/x-tga"),
 )
-# Never rendered by a browser from raw bytes: they hold scripts. Shown as their source.
-MOST_DECODED: Final = MOST_PIXELS
 # JPEG and the like are reduced while they are read; others need all pixels in memory.
 MOST_IN_MEMORY: Final = 110_000_000
 EXIF_PRIVATE: Final = frozenset({"GPSInfo", "MakerNote", "UserComment"})
@@ -117,8 +115,8 @@ def _open(reader: Reader) -> Image:
     except UnidentifiedImageError:
         raise PreviewError("This is no picture that can be decoded, or it is damaged.") from None
     pixels = image.width * image.height
-    if pixels > MOST_DECODED:
-        raise PreviewError(f"The picture has {pixels:,} pixels, more than the {MOST_DECODED:,} that are decoded.")
+    if pixels > MOST_PIXELS:
+        raise PreviewError(f"The picture has {pixels:,} pixels, more than the {MOST_PIXELS:,} that are decoded.")
     return image
 
 

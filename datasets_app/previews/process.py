@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,43 +45,41 @@ class Sandbox:
     hidden: tuple[Path, ...] = ()
 
 
-def run_preview(  # noqa: PLR0913
+def run_preview(
     kind: str,
     reader: Reader,
     ask: Ask,
     *,
     budget: Budget | None = None,
     sandbox: Sandbox | None = None,
-    more: Sequence[Reader] = (),
 ) -> Preview | Product:
-    """Make a preview in a worker and return it. `more` are further files, for kinds that look at several.
+    """Make a preview in a worker and return it.
 
     Raises PreviewError with a sentence for people, whatever the file does to the decoder.
     """
     limits = budget or Budget()
-    readers = [reader, *more]
     with _worker(sandbox or Sandbox(), limits) as process:
         request = {
             "kind": kind,
             "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
-            "sizes": [one.size for one in readers],
+            "size": reader.size,
             "budget": asdict(limits),
         }
         channel = _Channel(process, limits)
         channel.send(b"Q", json.dumps(request).encode())
-        return _serve(channel, readers, limits)
+        return _serve(channel, reader, limits)
 
 
-def _serve(channel: _Channel, readers: Sequence[Reader], limits: Budget) -> Preview | Product:
+def _serve(channel: _Channel, reader: Reader, limits: Budget) -> Preview | Product:
     left = limits.read_bytes
     while True:
         letter, body = channel.receive()
         if letter == b"R":
-            which, (offset, length) = body[0], RANGE.unpack(body[1:])
+            offset, length = RANGE.unpack(body)
             left -= length
             if left < 0 or length > MOST_FRAME:
                 raise PreviewError("More of the file would have to be read than a preview may.")
-            channel.send(b"B", readers[which].read(offset, length))
+            channel.send(b"B", reader.read(offset, length))
         elif letter == b"P":
             return Preview.from_json(body)
         elif letter == b"X":

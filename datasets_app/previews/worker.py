@@ -13,15 +13,12 @@ from datasets_app.previews.base import Ask, PreviewError, Product
 from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
 from datasets_app.previews.registry import KINDS
 
-BLOCK = 64 * 1024
-
 
 class PipedReader:
     """A file whose bytes the parent gives on request. Libraries may read from threads of their own."""
 
-    def __init__(self, channel: Channel, which: int, size: int) -> None:
+    def __init__(self, channel: Channel, size: int) -> None:
         self._channel = channel
-        self._which = which
         self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
@@ -29,7 +26,7 @@ class PipedReader:
         length = max(0, min(length, self.size - offset))
         parts = []
         while length > 0:
-            part = self._channel.ask(bytes([self._which]) + RANGE.pack(offset, min(length, MOST_FRAME // 4)))
+            part = self._channel.ask(RANGE.pack(offset, min(length, MOST_FRAME // 4)))
             if not part:
                 raise PreviewError("The file ends too early.")
             parts.append(part)
@@ -70,10 +67,9 @@ def main() -> None:
     request = json.loads(channel.receive())
     _limit(request["budget"])
     ask = Ask(**request["ask"])
-    readers = [PipedReader(channel, which, size) for which, size in enumerate(request["sizes"])]
+    reader = PipedReader(channel, request["size"])
     try:
-        kind = KINDS[request["kind"]]
-        answer = kind.show(readers[0], ask, *readers[1:])
+        answer = KINDS[request["kind"]].show(reader, ask)
         if isinstance(answer, Product):
             channel.send(b"X", answer.to_bytes())
         else:
