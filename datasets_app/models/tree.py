@@ -38,7 +38,12 @@ class Directory(models.Model):
 
     def __str__(self) -> str:
         """Return the digest as it is shown everywhere."""
-        return f"sha256:{bytes(self.digest).hex()}"
+        return f"sha256:{self.hex}"
+
+    @property
+    def hex(self) -> str:
+        """The digest as 64 hexadecimal characters."""
+        return bytes(self.digest).hex()
 
 
 class Subdirectory(models.Model):

@@ -147,7 +147,7 @@ def _files(directory: Directory) -> QuerySet[File]:
 
 def _directory_entry(row: Subdirectory, prefix: str) -> Entry:
     child = row.child
-    return Entry("directory", row.name, prefix + row.name, child.size, child.file_count, bytes(child.digest).hex())
+    return Entry("directory", row.name, prefix + row.name, child.size, child.file_count, child.hex)
 
 
 def _file_entry(row: File, prefix: str) -> Entry:

@@ -79,12 +79,13 @@ def describe_folder(directory: Directory, *, entries: list[Entry]) -> FolderOver
     )
 
 
-def count_types(directory: Directory) -> list[TypeShare] | None:
-    """Return what was counted; count now where that is quick, else ask a worker to and return None."""
-    kept = preview_cache.find(_digest(directory), "folder", _ASK)
+def count_types(directory: Directory, *, wake: bool = True) -> list[TypeShare] | None:
+    """Return what was counted; count now where that is quick, else return None, and `wake` a worker to count."""
+    kept = preview_cache.find(directory.hex, "folder", _ASK)
     if not isinstance(kept, Preview):
         if directory.file_count > COUNTED_AT_ONCE:
-            enqueue(SUMMARY_TASK, directory_id=directory.pk)
+            if wake:
+                enqueue(SUMMARY_TASK, directory_id=directory.pk)
             return None
         kept = count_folder(directory.pk)
     if kept is None:
@@ -107,6 +108,9 @@ def count_folder(directory_id: int) -> Preview | None:
     directory = Directory.objects.filter(pk=directory_id).first()
     if directory is None:
         return None
+    kept = preview_cache.find(directory.hex, "folder", _ASK)
+    if isinstance(kept, Preview):
+        return kept
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     with connection.cursor() as cursor:
@@ -122,7 +126,7 @@ def count_folder(directory_id: int) -> Preview | None:
     if rest:
         types.append(("others", sum(counts[one] for one in rest), sum(sizes[one] for one in rest)))
     answer = Preview("", data={"types": types})
-    preview_cache.keep(_digest(directory), "folder", _ASK, answer)
+    preview_cache.keep(directory.hex, "folder", _ASK, answer)
     return answer
 
 
@@ -148,10 +152,6 @@ def _suffix(name: str) -> str:
         if inner[1] and inner[0] and len(inner[2]) <= 6:  # noqa: PLR2004
             return f".{inner[2]}.{last}"
     return f".{last}"
-
-
-def _digest(directory: Directory) -> str:
-    return bytes(directory.digest).hex()
 
 
 def _readme(directory: Directory) -> Shown | None:

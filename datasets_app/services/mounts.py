@@ -158,7 +158,7 @@ def _is_wanted(folder: Path) -> bool:
 def _folder(root: Directory) -> Path:
     base = Path(settings.MOUNTS_DIR)
     base.mkdir(parents=True, exist_ok=True)
-    return base / bytes(root.digest).hex()
+    return base / root.hex
 
 
 def _marker(folder: Path) -> Path:

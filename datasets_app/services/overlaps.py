@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import connection
 
-from datasets_app.models import Blob, Directory, File, Subdirectory
+from datasets_app.models import Blob, Directory, File
 from datasets_app.permissions import require
 from datasets_app.previews.base import Ask, Preview
 from datasets_app.queue import enqueue
 from datasets_app.services import preview_cache
+from datasets_app.services.walking import subtree_sql
 from datasets_app.store.paths import KEY_SEPARATOR, from_key
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ EXAMPLES: Final = 200
 # Up to so many files together two versions are compared at once (some 100 ms); larger ones by a worker.
 COMPARED_AT_ONCE: Final = 50_000
 OVERLAP_TASK: Final = "datasets_app.compare_blobs"
-_BELOW: Final = f"""
-    SELECT CAST('' AS text) COLLATE {{bytewise}}, CAST(%s AS bigint)
-    UNION ALL
-    SELECT {{name}}.prefix || s.name || %s, s.child_id FROM {{name}}
-    JOIN {Subdirectory._meta.db_table} s ON s.parent_id = {{name}}.id
-"""  # noqa: S608 - only names of our own tables
 # Empty files are equal by nature, and say nothing.
 _SHARED: Final = f"""
 WITH RECURSIVE ours(prefix, id) AS ({{ours}}), theirs(prefix, id) AS ({{theirs}}),
@@ -60,11 +55,11 @@ class Overlap:
     examples: list[tuple[str, str, int]]
 
 
-def find_overlap(actor: User, *, version: Version, other: Version) -> Overlap | None:
-    """Compare two sealed versions that the actor may read; None while a worker does so."""
+def find_overlap(actor: User, *, version: Version, other: Version, wake: bool = True) -> Overlap | None:
+    """Compare two sealed versions that the actor may read; None while a worker, which it may `wake`, does so."""
     for one in (version, other):
         require(actor, "version.view", one)
-    return _overlap(version, other)
+    return _overlap(version, other, wake=wake)
 
 
 def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version, int]]:
@@ -72,7 +67,7 @@ def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version
     found = []
     for number, first in enumerate(versions):
         for second in versions[number + 1 :]:
-            overlap = _overlap(first, second) if first.root_id != second.root_id else None
+            overlap = _overlap(first, second, wake=True) if first.root_id != second.root_id else None
             if first.root_id == second.root_id:
                 found.append((first, second, first.file_count))
             elif overlap is not None and overlap.files:
@@ -85,8 +80,10 @@ def compare_blobs(first_root: int, second_root: int) -> Overlap | None:
     roots = {root.pk: root for root in Directory.objects.filter(pk__in=[first_root, second_root])}
     if len(roots) < len({first_root, second_root}):
         return None
-    bytewise = "BINARY" if connection.vendor == "sqlite" else '"C"'
-    parts = {name: _BELOW.format(name=name, bytewise=bytewise) for name in ("ours", "theirs")}
+    kept = preview_cache.find(roots[first_root].hex, "overlap", Ask(roots[second_root].hex))
+    if isinstance(kept, Preview):
+        return _read(kept)
+    parts = {name: subtree_sql(name) for name in ("ours", "theirs")}
     values: list[int | str] = [first_root, KEY_SEPARATOR, second_root, KEY_SEPARATOR]
     with connection.cursor() as cursor:
         cursor.execute(_TOTALS.format(**parts), values)
@@ -96,18 +93,19 @@ def compare_blobs(first_root: int, second_root: int) -> Overlap | None:
             cursor.execute(_EXAMPLES.format(**parts), values)
             examples = [(from_key(ours), from_key(theirs), bytes_) for ours, theirs, bytes_ in cursor.fetchall()]
     answer = Preview("", data={"files": files, "size": int(size), "examples": examples})
-    preview_cache.keep(_digest(roots[first_root]), "overlap", Ask(_digest(roots[second_root])), answer)
+    preview_cache.keep(roots[first_root].hex, "overlap", Ask(roots[second_root].hex), answer)
     return _read(answer)
 
 
-def _overlap(version: Version, other: Version) -> Overlap | None:
+def _overlap(version: Version, other: Version, *, wake: bool) -> Overlap | None:
     if version.root is None or other.root is None:
         return None
-    kept = preview_cache.find(_digest(version.root), "overlap", Ask(_digest(other.root)))
+    kept = preview_cache.find(version.root.hex, "overlap", Ask(other.root.hex))
     if isinstance(kept, Preview):
         return _read(kept)
     if version.root.file_count + other.root.file_count > COMPARED_AT_ONCE:
-        enqueue(OVERLAP_TASK, first_root=version.root.pk, second_root=other.root.pk)
+        if wake:
+            enqueue(OVERLAP_TASK, first_root=version.root.pk, second_root=other.root.pk)
         return None
     return compare_blobs(version.root.pk, other.root.pk)
 
@@ -115,7 +113,3 @@ def _overlap(version: Version, other: Version) -> Overlap | None:
 def _read(answer: Preview) -> Overlap:
     data = answer.data
     return Overlap(data["files"], data["size"], [(ours, theirs, size) for ours, theirs, size in data["examples"]])
-
-
-def _digest(directory: Directory) -> str:
-    return bytes(directory.digest).hex()

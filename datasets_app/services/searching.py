@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
 
-from datasets_app.models import Blob, File, Subdirectory
+from datasets_app.models import Blob, File
 from datasets_app.permissions import require
 from datasets_app.services.browsing import Entry
 from datasets_app.services.validation import invalid_field
+from datasets_app.services.walking import subtree_sql
 from datasets_app.store.paths import KEY_SEPARATOR, from_key
 
 if TYPE_CHECKING:
@@ -21,12 +22,7 @@ PAGE_FILES: Final = 100
 MOST_PAGE: Final = 1000
 _WILD: Final = frozenset("*?[")
 _FOUND: Final = f"""
-WITH RECURSIVE below(prefix, id) AS (
-    SELECT CAST('' AS text) COLLATE {{bytewise}}, CAST(%s AS bigint)
-    UNION ALL
-    SELECT below.prefix || s.name || %s, s.child_id FROM below
-    JOIN {Subdirectory._meta.db_table} s ON s.parent_id = below.id
-)
+WITH RECURSIVE below(prefix, id) AS ({{below}})
 SELECT below.prefix || f.name, b.size, b.sha256 FROM below
 JOIN {File._meta.db_table} f ON f.directory_id = below.id
 JOIN {Blob._meta.db_table} b ON b.id = f.blob_id
@@ -67,9 +63,8 @@ def search_files(actor: User, *, version: Version, search: Search, page: int = 1
         return FoundFiles([], page, has_more=False)
     conditions, values = _conditions(search)
     start = (page - 1) * PAGE_FILES
-    bytewise = "BINARY" if connection.vendor == "sqlite" else '"C"'
     with connection.cursor() as cursor:
-        statement = _FOUND.format(conditions=" AND ".join(conditions), bytewise=bytewise)
+        statement = _FOUND.format(conditions=" AND ".join(conditions), below=subtree_sql("below"))
         cursor.execute(statement, [version.root_id, KEY_SEPARATOR, *values, PAGE_FILES + 1, start])
         rows = cursor.fetchall()
     return FoundFiles([_entry(row) for row in rows[:PAGE_FILES]], page, has_more=len(rows) > PAGE_FILES)

@@ -41,6 +41,20 @@ WITH found(prefix, id) AS (SELECT CAST(%s AS text), CAST(%s AS bigint))
 """
 
 
+def subtree_sql(name: str) -> str:
+    """Write the body of a recursive table `name(prefix, id)`: every directory below one, with what begins its paths.
+
+    Its two values are the directory's id and KEY_SEPARATOR. Prefixes sort as bytes, like names.
+    """
+    bytewise = "BINARY" if connection.vendor == "sqlite" else '"C"'
+    return f"""
+    SELECT CAST('' AS text) COLLATE {bytewise}, CAST(%s AS bigint)
+    UNION ALL
+    SELECT {name}.prefix || s.name || %s, s.child_id FROM {name}
+    JOIN {Subdirectory._meta.db_table} s ON s.parent_id = {name}.id
+    """  # noqa: S608 - only names of our own
+
+
 class WalkedFile(NamedTuple):
     """One file of a tree: where its `size` bytes are, and the SHA-256 (32 bytes) over them."""
 

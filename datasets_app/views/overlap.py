@@ -29,7 +29,9 @@ def version_overlap(request: SignedInRequest, team: str, name: str, number: int)
     if wanted:
         try:
             other = _named(request, team, wanted)
-            context |= {"other": other, "overlap": find_overlap(request.user, version=version, other=other)}
+            # What follows a worker by polling must not wake it each time.
+            overlap = find_overlap(request.user, version=version, other=other, wake=not is_part(request))
+            context |= {"other": other, "overlap": overlap}
         except AppError as error:
             context["problem"] = error.detail
     return render(request, f"versions/version_overlap.html{'#result' if is_part(request) else ''}", context)
