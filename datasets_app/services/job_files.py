@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datasets_app.models import Job, User
 
 LOG_BYTES: Final = 256 * 1024
+LAST_OFFSET: Final = 2**62
 SHOWN_LOG_BYTES: Final = 64 * 1024
 MOST_OUTPUTS: Final = 10_000
 _UTF8_CONTINUES: Final = 0b1000_0000
@@ -93,8 +94,10 @@ def log_path(job: Job) -> Path:
 def read_log(actor: User, *, job: Job, offset: int = 0, limit: int = LOG_BYTES) -> LogPart:
     """Return up to `limit` bytes of the log from byte `offset`, cut between characters. Load `job` just before."""
     require(actor, "job.view", job)
-    if offset < 0:
-        raise invalid_field("offset", "An offset is 0 or more.")
+    if not 0 <= offset <= LAST_OFFSET:
+        raise invalid_field("offset", "An offset is 0 or more, and no larger than any file.")
+    if limit < 1:
+        raise invalid_field("limit", "A part has at least one byte.")
     try:
         with log_path(job).open("rb") as file:
             file.seek(offset)

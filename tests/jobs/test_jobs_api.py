@@ -59,6 +59,8 @@ def test_it_works(client: Client, team: Team) -> None:
     assert (log.content, log.headers["Content-Type"]) == (b"hi\n", "text/plain; charset=utf-8")
     assert (log.headers["X-Next-Offset"], log.headers["X-Log-Final"]) == ("3", "true")
     assert client.get(f"{URL}/train-1/logs?offset=1").content == b"i\n"
+    for wrong in ("offset=-1", f"offset={2**70}", "limit=-2", "limit=0"):
+        assert client.get(f"{URL}/train-1/logs?{wrong}").status_code == 422
 
     outputs = client.get(f"{URL}/train-1/outputs").json()
     assert [(item["type"], item["path"], item["size"]) for item in outputs["items"]] == [("file", "o.txt", 4)]
