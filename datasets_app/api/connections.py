@@ -115,7 +115,7 @@ class ProvidersAnswer(Answer):
     next_cursor: None = None
 
 
-class EntryAnswer(Answer):
+class SourceEntryAnswer(Answer):
     """Something in the store. `path` is a source path; `size` in bytes, null for folders."""
 
     name: str
@@ -203,7 +203,7 @@ def check(request: ApiRequest, team: Path[str], name: Path[str], path: str = "")
     return _check_of(row)
 
 
-@router.get("/{name}/browse", response=Page[EntryAnswer], operation_id="browse_connection", summary="Look around")
+@router.get("/{name}/browse", response=Page[SourceEntryAnswer], operation_id="browse_connection", summary="Look around")
 def browse(  # noqa: PLR0913 - one argument for each control of the list
     request: ApiRequest,
     *,
@@ -212,7 +212,7 @@ def browse(  # noqa: PLR0913 - one argument for each control of the list
     path: str = "",
     revision: str = "",
     cursor: str = "",
-) -> Page[EntryAnswer]:
+) -> Page[SourceEntryAnswer]:
     """Return a page of what lies directly below `path`: buckets or repositories first. Needs the role writer.
 
     502 with the cause when the store refuses or does not answer.
@@ -220,7 +220,7 @@ def browse(  # noqa: PLR0913 - one argument for each control of the list
     row = connections.get_connection(request.auth, team=team, name=name)
     walk = connections.browse_connection(request.auth, connection=row, path=path, revision=revision, cursor=cursor)
     items = [
-        EntryAnswer(
+        SourceEntryAnswer(
             name=entry.name,
             path=entry.path,
             type="directory" if entry.is_folder else "file",
@@ -229,7 +229,7 @@ def browse(  # noqa: PLR0913 - one argument for each control of the list
         )
         for entry in walk.entries
     ]
-    return Page[EntryAnswer](items=items, next_cursor=walk.cursor)
+    return Page[SourceEntryAnswer](items=items, next_cursor=walk.cursor)
 
 
 def _check_of(row: Connection) -> CheckAnswer | None:
