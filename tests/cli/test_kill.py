@@ -18,6 +18,9 @@ from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
 
+# One command, with all of its kills: the slowest took 40 s.
+DRILL_SECONDS = 240
+
 
 class ServerKiller(threading.Thread):
     """Kills the whole application `kills` times, and starts it again."""
@@ -38,10 +41,19 @@ class ServerKiller(threading.Thread):
             self.error = error
             raise
 
+    def check(self) -> None:
+        """Raise what ended the thread too early: the server is away then, and stays away."""
+        if self.error is not None:
+            raise AssertionError("The server did not start again") from self.error
 
-def until_done(flexai: Flexai, chance: random.Random, kills: int, *arguments: str | Path) -> dict[str, object]:
+
+def until_done(
+    flexai: Flexai, chance: random.Random, killer: ServerKiller, kills: int, *arguments: str | Path
+) -> dict[str, object]:
     """Run a command, kill it up to `kills` times, and let it end at last; return what it printed."""
+    deadline = time.monotonic() + DRILL_SECONDS
     while True:
+        killer.check()
         process = flexai.start(*arguments, "--json")
         if kills:
             kills -= 1
@@ -53,6 +65,7 @@ def until_done(flexai: Flexai, chance: random.Random, kills: int, *arguments: st
             return found
         # Killed, interrupted, or the server was away for longer than a first request waits.
         assert process.returncode in {-9, -15, 130, 7}, f"{process.returncode}\n{out}{err}"
+        assert time.monotonic() < deadline, f"not done within {DRILL_SECONDS} s\n{out}{err}"
 
 
 def drill(tmp_path: Path, *, seed: int, rounds: int, kills: int) -> None:
@@ -67,10 +80,10 @@ def drill(tmp_path: Path, *, seed: int, rounds: int, kills: int) -> None:
             folder = write_files(tmp_path / "data", files)
             killer = ServerKiller(application, chance, kills)
             killer.start()
-            pushed = until_done(flexai, chance, kills, "dataset", "push", "killed", "--file", folder)
-            pulled = until_done(flexai, chance, kills, "dataset", "pull", "killed", tmp_path / "out")
+            pushed = until_done(flexai, chance, killer, kills, "dataset", "push", "killed", "--file", folder)
+            pulled = until_done(flexai, chance, killer, kills, "dataset", "pull", "killed", tmp_path / "out")
             killer.join()
-            assert killer.error is None
+            killer.check()
             assert pushed["digest"] == pulled["digest"] == digest_of(files)
             assert read_files(tmp_path / "out") == files
         # No push was begun anew: there is a version for each round, and none that lies open.
