@@ -15,6 +15,7 @@ from datasets_app.views import (
     jobs,
     labels,
     overlap,
+    space,
     teams,
     trash,
     tree,
@@ -62,6 +63,7 @@ account_pages = [
 team_pages = [
     path("teams/new/", teams.team_new, name="team_new"),
     path(TEAM, teams.team_detail, name="team_detail"),
+    path(f"{TEAM}space/", space.team_space, name="team_space"),
     path(f"{TEAM}switch/", teams.team_switch, name="team_switch"),
     path(f"{TEAM}leave/", teams.team_leave, name="team_leave"),
     path(f"{TEAM}members/role/", teams.member_role, name="member_role"),
@@ -76,6 +78,7 @@ dataset_pages = [
     path(f"{DATASET}edit/", datasets.dataset_edit, name="dataset_edit"),
     path(f"{DATASET}upload/", uploads.version_upload_new, name="version_upload_new"),
     path(f"{DATASET}history/", compare.dataset_history, name="dataset_history"),
+    path(f"{DATASET}space/", space.dataset_space, name="dataset_space"),
     path(f"{DATASET}compare/", compare.dataset_compare, name="dataset_compare"),
     path(f"{VERSION}diff/<version:other>/", compare.version_diff, name="version_diff"),
     path(f"{DATASET}labels/", labels.dataset_labels, name="dataset_labels"),

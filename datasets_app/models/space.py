@@ -77,3 +77,8 @@ class SpaceSample(models.Model):
     def stored_size(self) -> int:
         """Bytes that are stored in all."""
         return self.live_size + self.trash_size + self.open_size
+
+    @property
+    def saved_size(self) -> int:
+        """Bytes that are not stored again because files of live versions are equal."""
+        return self.logical_size - self.live_size

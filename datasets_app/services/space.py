@@ -6,21 +6,24 @@ Every figure looks at one team alone. What only other teams hold is neither coun
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from datasets_app.errors import Conflict
 from datasets_app.models import Dataset, SpaceSample, StagedFile, Team, User, Version, VersionSpace
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
+from datasets_app.services.paging import Page, take_page
 from datasets_app.services.weighing import weigh, weigh_own, weigh_staged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date
 
     from django.db.models import QuerySet
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 MEASURE_TASK = "datasets_app.measure_versions"
 MEASURED_AT_ONCE = 100
 CHART_DAYS = 365
+# A page counts what has changed for about so long; what is left is counted when it asks again.
+PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,15 @@ class VersionFigures:
         return self.logical_size - self.stored_size
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetSpace:
+    """What one dataset of a team stores. `is_current` is False for figures of an earlier time (`sample.day`)."""
+
+    dataset: Dataset
+    sample: SpaceSample | None
+    is_current: bool
+
+
 def measure_version(actor: User, *, version: Version) -> VersionFigures:
     """Return the figures of a sealed version: at once when nothing has changed, else within about a second.
 
@@ -64,12 +78,39 @@ def measure_version(actor: User, *, version: Version) -> VersionFigures:
         raise Conflict(f"{version.label} is {version.status}: its space can be counted once it is sealed.")
     team = version.dataset.team_id
     space = VersionSpace.objects.filter(version=version).first() or _measure(version)
-    key = _key(_sealed().filter(dataset__team=team))
+    key = _team_key(team)
     if space.own_key != key:
-        others = _sealed().filter(dataset__team=team).exclude(pk=version.pk)
-        space.own_size = weigh_own(_only(version), beside=others)
-        VersionSpace.objects.filter(pk=space.pk).update(own_size=space.own_size, own_key=key)
-    return VersionFigures(version.size, space.stored_size, space.own_size, space.added_size)
+        _measure_own(version, space, key)
+    return _figures_of(version, space)
+
+
+def measure_versions_of(
+    actor: User, *, dataset: Dataset, versions: Iterable[Version], seconds: float = PATIENCE_SECONDS
+) -> dict[int, VersionFigures]:
+    """Return the figures of sealed versions of a dataset, by the versions' keys; those that hold come at once.
+
+    What has changed is counted for about so long, at least one version; what is missing then, ask for again. With
+    0 seconds nothing is counted.
+    """
+    require(actor, "version.view", dataset)
+    end = time.monotonic() + seconds
+    found: dict[int, VersionFigures] = {}
+    sealed = [version for version in versions if version.root_id is not None]
+    known = VersionSpace.objects.in_bulk([version.pk for version in sealed])
+    if not known and not seconds:
+        return found
+    key = _team_key(dataset.team_id)
+    is_first = seconds > 0
+    for version in sealed:
+        space = known.get(version.pk)
+        if space is None or space.own_key != key:
+            if not is_first and time.monotonic() >= end:
+                continue
+            is_first = False
+            space = space or _measure(version)
+            _measure_own(version, space, key)
+        found[version.pk] = _figures_of(version, space)
+    return found
 
 
 def added_sizes(versions: Sequence[Version]) -> dict[int, int]:
@@ -87,10 +128,40 @@ def measure_dataset(actor: User, *, dataset: Dataset) -> SpaceSample:
     return _sample(dataset.team, dataset)
 
 
+def measure_dataset_own(actor: User, *, dataset: Dataset) -> int:
+    """Return the bytes of live versions of the dataset that no other dataset of its team holds, in the trash or not."""
+    require(actor, "dataset.view", dataset)
+    mine = _sealed().filter(dataset=dataset, deleted_at=None)
+    return weigh_own(mine, beside=_sealed().filter(dataset__team=dataset.team_id).exclude(dataset=dataset))
+
+
 def measure_team(actor: User, *, team: Team) -> SpaceSample:
     """Return what the whole team stores now."""
     require(actor, "team.view", team)
     return _sample(team, None)
+
+
+def list_dataset_spaces(
+    actor: User, *, team: Team, cursor: str | None = None, limit: int = 50, seconds: float = PATIENCE_SECONDS
+) -> Page[DatasetSpace]:
+    """Return what each dataset of the team stores, the largest as last counted first.
+
+    Figures that no longer hold are counted anew for about so long; the others are those of their day.
+    """
+    require(actor, "team.view", team)
+    end = time.monotonic() + seconds
+    latest = SpaceSample.objects.filter(dataset=OuterRef("pk")).order_by("-day")
+    stored = Coalesce(Subquery(latest.values("live_size")[:1]), Value(0))
+    rows = Dataset.objects.visible_to(actor).active().filter(team=team).select_related("team").annotate(stored=stored)
+    page = take_page(rows, order=("-stored", "name"), cursor=cursor, limit=limit)
+    items = []
+    for dataset in page.items:
+        if time.monotonic() < end:
+            items.append(DatasetSpace(dataset, _sample(team, dataset), is_current=True))
+        else:
+            known = SpaceSample.objects.filter(dataset=dataset).order_by("-day").first()
+            items.append(DatasetSpace(dataset, known, is_current=False))
+    return Page(items, page.next_cursor)
 
 
 def list_samples(actor: User, *, team: Team, dataset: Dataset | None = None) -> list[SpaceSample]:
@@ -132,6 +203,20 @@ def _only(version: Version) -> QuerySet[Version]:
 
 def _staged(scope: Q) -> QuerySet[StagedFile]:
     return StagedFile.objects.filter(scope, blob__isnull=False)
+
+
+def _team_key(team: int) -> str:
+    return _key(_sealed().filter(dataset__team=team))
+
+
+def _figures_of(version: Version, space: VersionSpace) -> VersionFigures:
+    return VersionFigures(version.size, space.stored_size, space.own_size, space.added_size)
+
+
+def _measure_own(version: Version, space: VersionSpace, key: str) -> None:
+    others = _sealed().filter(dataset__team=version.dataset.team_id).exclude(pk=version.pk)
+    space.own_size = weigh_own(_only(version), beside=others)
+    VersionSpace.objects.filter(pk=space.pk).update(own_size=space.own_size, own_key=key)
 
 
 def _measure(version: Version) -> VersionSpace:

@@ -15,8 +15,9 @@ from datasets_app.permissions import may
 from datasets_app.services.browsing import list_directory
 from datasets_app.services.imports import get_import, measure_import
 from datasets_app.services.progress import measure_staging
+from datasets_app.services.space import measure_versions_of
 from datasets_app.services.versions import abandon_version, find_version, seal_version
-from datasets_app.views.request import SignedInRequest, signed_in
+from datasets_app.views.request import SignedInRequest, is_part, signed_in
 from datasets_app.views.tree import PAGE_ROWS, tree_frame
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def _show(
     }
     if version.status == Version.Status.AVAILABLE:
         page = list_directory(request.user, version=version, limit=SHOWN_ROWS)
-        context |= tree_frame(version) | {"page": page, "rows": PAGE_ROWS}
+        # Counting may take a second: htmx asks for it when the page is there, others by a link.
+        seconds = 1 if "space" in request.GET else 0
+        space = measure_versions_of(request.user, dataset=version.dataset, versions=[version], seconds=seconds)
+        context |= tree_frame(version) | {"page": page, "rows": PAGE_ROWS, "space": space.get(version.pk)}
     return render(request, f"versions/version_detail.html{part}", context, status=refusal.status if refusal else 200)
 
 
@@ -52,7 +56,8 @@ def _show(
 @signed_in
 def version_detail(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
     """Show a version."""
-    return _show(request, find_version(request.user, team=team, dataset=name, number=number))
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    return _show(request, version, part="#space" if is_part(request) and "space" in request.GET else "")
 
 
 @require_safe
