@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from django.http import HttpResponse
 from django.urls import reverse
-from ninja import Path, Router
+from ninja import Path, Query, Router, Schema
+from pydantic import BeforeValidator
 
 from datasets_app.api.auth import ApiRequest
 from datasets_app.api.schemas import Answer, Body, Page
 from datasets_app.api.trash import TrashAnswer
+from datasets_app.services.dataset_filters import DatasetFilter
 from datasets_app.services.datasets import (
     DatasetSummary,
     create_dataset,
@@ -80,6 +82,30 @@ class DatasetAnswer(Answer):
         )
 
 
+class DatasetQuery(Schema):
+    """Which datasets are listed: those that fit all of these. The page of the list takes the same parameters.
+
+    Every word of `search` is in the name, the description or a tag; `tag` may be given several times; `owner` made the
+    dataset; `status` and `source` (upload, s3, minio, r2, gcs, huggingface) are those of the newest version; `since`
+    and `until` are the days (YYYY-MM-DD, UTC) of the last change; `archived` is false (unless given), true or all.
+    """
+
+    search: str = ""
+    status: str = ""
+    tag: list[str] = []
+    owner: str = ""
+    source: str = ""
+    since: str = ""
+    until: str = ""
+    archived: Annotated[Literal["false", "true", "all"], BeforeValidator(lambda word: str(word).lower())] = "false"
+
+    def as_filter(self) -> DatasetFilter:
+        """Hand it to the service."""
+        tags = tuple(word for word in self.tag if word)
+        archived = {"false": False, "true": True, "all": None}[self.archived]
+        return DatasetFilter(self.search, tags, self.owner, self.status, self.source, self.since, self.until, archived)
+
+
 @router.post("", response={201: DatasetAnswer}, operation_id="create_dataset", summary="Make a dataset")
 def create(request: ApiRequest, team: Path[str], payload: NewDataset, response: HttpResponse) -> DatasetAnswer:
     """Make an empty dataset; 409 when the team has one of that name. Needs the role writer."""
@@ -93,10 +119,7 @@ def list_page(  # noqa: PLR0913 - one argument for each control of the list
     request: ApiRequest,
     *,
     team: Path[str],
-    search: str = "",
-    status: str = "",
-    tag: str = "",
-    archived: bool = False,
+    wanted: Query[DatasetQuery],
     sort: str = "-updated",
     cursor: str | None = None,
     limit: int = 50,
@@ -105,10 +128,7 @@ def list_page(  # noqa: PLR0913 - one argument for each control of the list
     page = list_datasets(
         request.auth,
         team=team,
-        search=search,
-        status=status,
-        tag=tag,
-        archived=archived,
+        wanted=wanted.as_filter(),
         sort=sort,
         cursor=cursor,
         limit=limit,

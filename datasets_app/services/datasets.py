@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import AuditEvent, Dataset, DatasetTag, User, Version
 from datasets_app.permissions import get_visible, require
+from datasets_app.services.dataset_filters import EMPTY, DatasetFilter
 from datasets_app.services.paging import Page, take_page
 from datasets_app.services.teams import get_team
 from datasets_app.services.validation import check_name, check_tags, check_text, invalid_field
 
 DESCRIPTION_LENGTH = 20_000
-EMPTY = "empty"
-STATUSES = (*Version.Status.values, EMPTY)
 SORTS = {
     "name": ("name",),
     "updated": ("updated_at", "id"),
@@ -127,43 +126,22 @@ def list_datasets(  # noqa: PLR0913 - one argument for each control of the list
     actor: User,
     *,
     team: str,
-    search: str = "",
-    status: str = "",
-    tag: str = "",
-    archived: bool | None = False,
+    wanted: DatasetFilter | None = None,
     sort: str = "-updated",
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[DatasetSummary]:
     """Return one page of the team's datasets, in four queries whatever its length.
 
-    Every word of `search` must be in the name, the description or a tag. `status` is that of the newest version,
-    or "empty". `archived`: True or False for only those, None for both. `sort` is a key of SORTS, "-" descends.
+    `sort` is a key of SORTS, "-" descends. Without `wanted`, all that are not archived.
     """
     mine = get_team(actor, team=team)
     rows: QuerySet[Dataset] = Dataset.objects.visible_to(actor).active().filter(team=mine)
-    for word in search.split():
-        tagged = DatasetTag.objects.filter(name__icontains=word).values("dataset")
-        rows = rows.filter(Q(name__icontains=word) | Q(description__icontains=word) | Q(pk__in=tagged))
-    if tag:
-        rows = rows.filter(tags__name=tag.lower())
-    if archived is not None:
-        rows = rows.filter(archived_at__isnull=not archived)
+    rows = (wanted or DatasetFilter()).narrow(rows)
     order = _order(sort)
-    rows = _with_facts(rows, "newest_status" if status else "", *(name.removeprefix("-") for name in order))
-    if status:
-        if status not in STATUSES:
-            raise invalid_field("status", f"A status is one of {', '.join(STATUSES)}.")
-        rows = rows.filter(Q(newest_status=status))
+    rows = _with_facts(rows, *(name.removeprefix("-") for name in order))
     page = take_page(rows, order=order, cursor=cursor, limit=limit)
     return Page(_summarize(page.items), page.next_cursor)
-
-
-def list_tags(actor: User, *, team: str) -> list[str]:
-    """Return the tags in use in the team."""
-    row = get_team(actor, team=team)
-    used = DatasetTag.objects.filter(dataset__team=row, dataset__deleted_at=None)
-    return list(used.order_by("name").values_list("name", flat=True).distinct())
 
 
 def _outside_trash(found: Dataset | None, team: str, name: str) -> Dataset:
@@ -181,14 +159,13 @@ def _order(sort: str) -> tuple[str, ...]:
 
 
 def _with_facts(rows: QuerySet[Dataset], *more: str) -> QuerySet[Dataset]:
-    """Annotate what every summary shows, and of the rest what is sorted or filtered by."""
+    """Annotate what every summary shows, and of the rest what is sorted by."""
     kept = Version.objects.filter(dataset=OuterRef("pk"), deleted_at=None).order_by("-number")
     latest = kept.filter(status=Version.Status.AVAILABLE)
     count = kept.order_by().values("dataset").annotate(count=Count("pk")).values("count")
     others = {
         "latest_size": Coalesce(Subquery(latest.values("root__size")[:1]), Value(0)),
         "latest_files": Coalesce(Subquery(latest.values("root__file_count")[:1]), Value(0)),
-        "newest_status": Coalesce(Subquery(kept.values("status")[:1]), Value(EMPTY)),
     }
     return rows.select_related("team").annotate(
         latest_id=Subquery(latest.values("pk")[:1]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from datasets_app.errors import AppError
 from datasets_app.permissions import require
 from datasets_app.services.browsing import list_versions
+from datasets_app.services.dataset_filters import DatasetFilter
 from datasets_app.services.datasets import DatasetSummary, get_dataset, list_datasets
 from datasets_app.services.jobs import Attachment, mount_name_of
 from datasets_app.services.overlaps import warn_of_overlaps
@@ -53,7 +54,7 @@ def draft_job(actor: User, *, team: str, attachments: Sequence[Attachment], sear
     for attachment in attachments:
         taken = {other.mount_name for other in mounted}
         mounted.append(_look_up(actor, row, attachment, taken))
-    choices = list_datasets(actor, team=team, search=search, limit=CHOICES).items
+    choices = list_datasets(actor, team=team, wanted=DatasetFilter(search=search), limit=CHOICES).items
     overlaps = warn_of_overlaps([one.version for one in mounted if one.version is not None])
     return Draft(row, mounted, choices, find_runner("local").check() or "", overlaps)
 

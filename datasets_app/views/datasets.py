@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.contrib import messages
 from django.shortcuts import redirect, render
@@ -13,12 +13,11 @@ from datasets_app.forms import DatasetEditForm, DatasetForm, show_errors
 from datasets_app.models import Version
 from datasets_app.permissions import may, require
 from datasets_app.services.browsing import list_versions
+from datasets_app.services.dataset_filters import SOURCES, STATUSES, DatasetFilter, list_owners, list_tags
 from datasets_app.services.datasets import (
-    STATUSES,
     create_dataset,
     get_dataset,
     list_datasets,
-    list_tags,
     summarize_dataset,
     update_dataset,
 )
@@ -27,42 +26,82 @@ from datasets_app.services.teams import get_team
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
+    from django.http import HttpResponse, QueryDict
+
+
+class Chosen(NamedTuple):
+    """A condition that the list is narrowed to, in words, and the address without it."""
+
+    label: str
+    without: str
 
 
 @require_safe
 @signed_in
 def dataset_list(request: SignedInRequest, team: str) -> HttpResponse:
     """List the team's datasets; htmx gets the results without the page around them."""
-    asked = {key: request.GET.get(key, "").strip() for key in ("search", "status", "tag")}
-    sort = request.GET.get("sort") or "-updated"
-    show = request.GET.get("show", "")
-    cursor = request.GET.get("cursor")
-    page = list_datasets(
-        request.user,
-        team=team,
-        search=asked["search"],
-        status=asked["status"],
-        tag=asked["tag"],
-        archived=show == "archived",
-        sort=sort,
-        cursor=cursor,
-    )
     row = get_team(request.user, team=team)
+    wanted = _wanted(request.GET)
+    sort = request.GET.get("sort") or "-updated"
+    cursor = request.GET.get("cursor")
+    page = list_datasets(request.user, team=team, wanted=wanted, sort=sort, cursor=cursor)
     context = {
         "team": row,
         "page": page,
+        "wanted": wanted,
+        "chosen": _chosen(wanted, request.GET),
         "sort": sort,
-        "show": show,
+        "archived": request.GET.get("archived", ""),
         "cursor": cursor,
-        "filtered": any(asked.values()) or show == "archived",
-        "statuses": STATUSES,
         "may_create": may(request.user, "dataset.create", row),
-        **asked,
     }
     if is_part(request):
         return render(request, "datasets/dataset_list.html#results", context)
-    return render(request, "datasets/dataset_list.html", context | {"tags": list_tags(request.user, team=team)})
+    tags = [word for word in list_tags(request.user, team=team) if word not in wanted.tags]
+    context |= {
+        "statuses": STATUSES,
+        "sources": SOURCES,
+        "tags": tags,
+        "owners": list_owners(request.user, team=team),
+        "opened": bool(wanted.owner or wanted.source or wanted.since or wanted.until),
+    }
+    return render(request, "datasets/dataset_list.html", context)
+
+
+def _wanted(query: QueryDict) -> DatasetFilter:
+    """Read the conditions from the address; the API takes the same ones."""
+    word = {name: query.get(name, "").strip() for name in ("search", "owner", "status", "source", "since", "until")}
+    tags = dict.fromkeys(tag.strip().lower() for tag in query.getlist("tag"))
+    archived = {"true": True, "all": None}.get(query.get("archived", ""), False)
+    return DatasetFilter(**word, tags=tuple(tag for tag in tags if tag), archived=archived)
+
+
+def _chosen(wanted: DatasetFilter, query: QueryDict) -> list[Chosen]:
+    """Name the conditions that count, each with the address of the list without it."""
+    sources = dict(SOURCES)
+    words = [
+        ("search", wanted.search and f"“{wanted.search}”"),
+        ("status", wanted.status and f"status: {wanted.status}"),
+        ("owner", wanted.owner and f"made by {wanted.owner}"),
+        ("source", wanted.source and f"source: {sources.get(wanted.source, wanted.source)}"),
+        ("since", wanted.since and f"changed from {wanted.since}"),
+        ("until", wanted.until and f"changed until {wanted.until}"),
+        ("archived", {True: "archived", None: "archived or not"}.get(wanted.archived, "")),
+    ]
+    found = [Chosen(label, _without(query, name)) for name, label in words if label]
+    return found + [Chosen(f"tag: {tag}", _without(query, "tag", tag)) for tag in wanted.tags]
+
+
+def _without(query: QueryDict, name: str, value: str = "") -> str:
+    """Write the query without a condition, and without the place in the list."""
+    left = query.copy()
+    left.pop("cursor", None)
+    others = [one for one in left.getlist(name) if value and one.strip().lower() != value]
+    left.setlist(name, others)
+    for key in list(left):
+        if not any(left.getlist(key)):
+            del left[key]
+    return f"?{left.urlencode()}"
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -36,7 +37,7 @@ def reader(team: Team) -> Client:
 
 
 def names(client: Client, **query: object) -> list[str]:
-    response = client.get(f"/api/v1/teams/vision/datasets?{urlencode(query)}")
+    response = client.get(f"/api/v1/teams/vision/datasets?{urlencode(query, doseq=True)}")
     assert response.status_code == 200, response.content
     return [item["name"] for item in response.json()["items"]]
 
@@ -75,7 +76,8 @@ def test_trash_is_not_listed_and_archived_only_when_asked_for(team: Team, reader
         make_dataset(team, name)
         Dataset.objects.filter(name=name).update(**{field: timezone.now()})
     assert names(reader) == ["plain"]
-    assert names(reader, archived="true") == ["archived"]
+    assert names(reader, archived="true") == names(reader, archived="True") == ["archived"]
+    assert names(reader, archived="all", sort="name") == ["archived", "plain"]
     assert reader.get("/api/v1/teams/vision/datasets/trashed").status_code == 404
 
 
@@ -108,6 +110,22 @@ def test_tag_and_status(team: Team, reader: Client) -> None:
     assert names(reader, status="available") == ["full1"]
     assert names(reader, status="uploading") == ["open1"]
     assert names(reader, status="empty") == ["empty1"]
+
+
+def test_owner_tags_source_and_days_add_up(team: Team, reader: Client) -> None:
+    ada = make_member(team, username="ada")
+    for name, tags in (("one", ["raw", "german"]), ("two", ["raw"]), ("three", ["raw", "german"])):
+        make_available_version(make_dataset(team, name, tags=tags))
+    Dataset.objects.filter(name__in=["one", "two"]).update(created_by=ada)
+    long_ago = timezone.now() - timedelta(days=100)
+    Dataset.objects.filter(name="two").update(updated_at=long_ago)
+    assert names(reader, tag=["raw", "german"], sort="name") == ["one", "three"]
+    assert names(reader, tag=["raw", "german"], owner="ada") == ["one"]
+    assert names(reader, owner="nobody") == []
+    assert names(reader, source="upload", owner="ada", sort="name") == ["one", "two"]
+    assert names(reader, source="s3") == []
+    assert names(reader, until=f"{long_ago:%Y-%m-%d}") == ["two"]
+    assert names(reader, since=f"{timezone.now():%Y-%m-%d}", sort="name") == ["one", "three"]
 
 
 def test_sort(team: Team, reader: Client) -> None:
@@ -166,10 +184,14 @@ def test_what_appears_meanwhile_moves_nothing(team: Team, reader: Client) -> Non
         ({"cursor": "x"}, "cursor"),
         ({"cursor": "WyJhIl0:1tabc:def"}, "cursor"),
         ({"archived": "perhaps"}, "archived"),
+        ({"since": "now"}, "since"),
+        ({"until": "2026-02-30"}, "until"),
+        ({"source": "A source"}, "source"),
+        ({"tag": [f"tag{n}" for n in range(21)]}, "tag"),
     ],
 )
 def test_bad_query(team: Team, reader: Client, query: dict[str, object], field: str) -> None:
-    response = reader.get(f"/api/v1/teams/vision/datasets?{urlencode(query)}")
+    response = reader.get(f"/api/v1/teams/vision/datasets?{urlencode(query, doseq=True)}")
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == field
 

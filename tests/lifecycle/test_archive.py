@@ -7,6 +7,7 @@ import pytest
 from datasets_app.errors import Conflict, Forbidden, NotFound
 from datasets_app.models import Dataset, Import, Role, Team, User
 from datasets_app.services.archiving import archive_dataset, unarchive_dataset
+from datasets_app.services.dataset_filters import DatasetFilter
 from datasets_app.services.datasets import list_datasets, update_dataset
 from datasets_app.services.jobs import Attachment, create_job
 from datasets_app.services.labels import delete_label, set_label
@@ -45,7 +46,7 @@ def archive(writer: User) -> Dataset:
 def test_it_works(dataset: Dataset, writer: User) -> None:
     assert archive(writer).archived_at is not None
     assert list_datasets(writer, team="vision").items == []
-    assert len(list_datasets(writer, team="vision", archived=True).items) == 1
+    assert len(list_datasets(writer, team="vision", wanted=DatasetFilter(archived=True)).items) == 1
     assert find_version(writer, team="vision", dataset="images", number=1).file_count == 1
     assert unarchive_dataset(writer, team="vision", name="images").archived_at is None
     assert len(list_datasets(writer, team="vision").items) == 1

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from datasets_app.errors import Conflict, Forbidden, Invalid, NotFound
 from datasets_app.models import AuditEvent, Dataset, Import, Job, JobDataset, Role, Team, User, Version
+from datasets_app.services.dataset_filters import DatasetFilter
 from datasets_app.services.datasets import create_dataset, get_dataset, list_datasets
 from datasets_app.services.jobs import Attachment, create_job
 from datasets_app.services.trash import (
@@ -60,7 +61,7 @@ def use_in_job(version: Version, status: str = Job.Status.RUNNING, name: str = "
 
 def test_a_dataset_goes_and_comes_back_as_it_was(dataset: Dataset, writer: User) -> None:
     delete_dataset(writer, team="vision", name="images")
-    assert list_datasets(writer, team="vision", archived=None).items == []
+    assert list_datasets(writer, team="vision", wanted=DatasetFilter(archived=None)).items == []
     with pytest.raises(NotFound, match="in the trash"):
         get_dataset(writer, team="vision", name="images")
     with pytest.raises(NotFound):
