@@ -21,6 +21,7 @@ from datasets_app.models.label import LABEL_PATTERN, LABEL_RULE, LATEST, Label
 from datasets_app.models.lineage import Lineage
 from datasets_app.models.retention import RetentionRule
 from datasets_app.models.space import SpaceSample, VersionSpace
+from datasets_app.models.summary import Summary
 from datasets_app.models.team import NAME_PATTERN, NAME_RULE, Invitation, Membership, Role, Team, User
 from datasets_app.models.token import ApiToken
 from datasets_app.models.tree import Directory, File, Subdirectory
@@ -66,6 +67,7 @@ __all__ = [
     "StagedRemoval",
     "StorageSample",
     "Subdirectory",
+    "Summary",
     "Team",
     "TeamBlob",
     "UnreferencedBlob",
