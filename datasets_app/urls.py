@@ -6,6 +6,7 @@ from datasets_app.api import api
 from datasets_app.api.errors import no_such_address
 from datasets_app.views import (
     account,
+    changes,
     compare,
     connections,
     datasets,
@@ -94,6 +95,10 @@ dataset_pages = [
     path(f"{VERSION}delete/", trash.version_delete, name="version_delete"),
     path(f"{VERSION}restore/", trash.version_restore, name="version_restore"),
     path(f"{VERSION}upload/", uploads.version_upload, name="version_upload"),
+    path(f"{VERSION}changes/", changes.version_changes, name="version_changes"),
+    path(f"{VERSION}changes/move/", changes.change_move, name="change_move"),
+    path(f"{VERSION}changes/remove/", changes.change_remove, name="change_remove"),
+    path(f"{VERSION}changes/undo/", changes.change_undo, name="change_undo"),
     path(f"{VERSION}status/", versions.version_status, name="version_status"),
     path(f"{VERSION}seal/", versions.version_seal, name="version_seal"),
     path(f"{VERSION}abandon/", versions.version_abandon, name="version_abandon"),

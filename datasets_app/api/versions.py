@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NotRequired, Self
+from typing import Any, Literal, NotRequired, Self
 
 from django.http import HttpResponse
 from django.urls import reverse
 from ninja import Path, Router, Status
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from datasets_app.api.auth import ApiRequest
@@ -15,9 +17,11 @@ from datasets_app.api.schemas import Answer, Body, Page, PathList
 from datasets_app.api.trash import TrashAnswer
 from datasets_app.errors import Invalid
 from datasets_app.models import Version
-from datasets_app.services import plans, trash, uploads, versions
+from datasets_app.services import moving, plans, trash, uploads, versions
 from datasets_app.services.browsing import list_versions
 from datasets_app.services.datasets import get_dataset
+from datasets_app.services.origins import repeated_numbers
+from datasets_app.services.pending_changes import PendingChanges, list_changes
 from datasets_app.services.progress import StagingProgress, measure_staging
 from datasets_app.services.staged import DeclaredFile
 from datasets_app.store.digest import parse_digest
@@ -95,7 +99,10 @@ class StagingAnswer(Answer):
 
 
 class VersionAnswer(Answer):
-    """A version. Digest, file_count and size (bytes) are those of the sealed tree; `staged` only while it is open."""
+    """A version. Digest, file_count and size (bytes) are those of the sealed tree; `staged` only while it is open.
+
+    `same_as` is the newest earlier version of the dataset with the same content: then nothing was changed.
+    """
 
     team: str
     dataset: str
@@ -112,11 +119,13 @@ class VersionAnswer(Answer):
     created_by: str | None
     created_at: datetime
     sealed_at: datetime | None
+    same_as: int | None = None
     staged: StagingAnswer | None = None
 
     @classmethod
-    def of(cls, version: Version, *, staged: bool = False) -> Self:
-        """Render a version; with `staged`, count what an open one holds so far."""
+    def of(cls, version: Version, *, staged: bool = False, repeated: Mapping[int, int] | None = None) -> Self:
+        """Render a version; with `staged`, count what an open one holds so far. `repeated` as `repeated_numbers`."""
+        same_as = (repeated_numbers([version]) if repeated is None else repeated).get(version.pk)
         progress = measure_staging(version) if staged and version.is_open else None
         return cls(
             team=version.dataset.team.name,
@@ -134,7 +143,95 @@ class VersionAnswer(Answer):
             created_by=version.created_by.get_username() if version.created_by else None,
             created_at=version.created_at,
             sealed_at=version.sealed_at,
+            same_as=same_as,
             staged=StagingAnswer.of(progress) if progress is not None else None,
+        )
+
+
+class PathToMove(Body):
+    """Both paths in full, as they are before and after. A "/" at the end means that it has to be a folder."""
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+
+
+class MoveList(Body):
+    """At most 1000 moves."""
+
+    moves: list[PathToMove]
+
+
+class MovedAnswer(Answer):
+    """How many files and folders moved."""
+
+    moved: int
+
+
+class UndoneAnswer(Answer):
+    """How many changes were taken back."""
+
+    undone: int
+
+
+class PendingChangeAnswer(Answer):
+    """A path that the version will have otherwise than its base; a folder that moved or goes as a whole is one.
+
+    `size` in bytes; `old_size` is of what is replaced, `old_path` is where a moved one is in the base. `state` tells of
+    a new file whether its bytes are here: stored, partial, needed or failed.
+    """
+
+    change: Literal["added", "replaced", "renamed", "moved", "removed"]
+    type: Literal["directory", "file"]
+    path: str
+    old_path: str | None
+    file_count: int
+    size: int
+    old_size: int | None
+    state: str
+
+
+class PendingTallyAnswer(Answer):
+    """How many files, and their bytes."""
+
+    files: int
+    size: int
+
+
+class PendingAnswer(Page[PendingChangeAnswer]):
+    """One page of changes in tree order. `counts` has all of them by kind.
+
+    `file_count` and `size` (bytes) are what the version will hold. All three are null when there are too many changes.
+    """
+
+    counts: dict[str, PendingTallyAnswer] | None
+    file_count: int | None
+    size: int | None
+
+    @classmethod
+    def of(cls, found: PendingChanges) -> Self:
+        """Render a page."""
+        items = [
+            PendingChangeAnswer(
+                change=one.kind,
+                type=one.type,
+                path=one.path,
+                old_path=one.old_path,
+                file_count=one.file_count,
+                size=one.size,
+                old_size=one.old_size,
+                state=one.state,
+            )
+            for one in found.changes
+        ]
+        tallies = found.tallies
+        return cls(
+            items=items,
+            next_cursor=found.next_cursor,
+            counts=None
+            if tallies is None
+            else {kind: PendingTallyAnswer(files=one.files, size=one.size) for kind, one in tallies.items()},
+            file_count=found.file_count,
+            size=found.size,
         )
 
 
@@ -151,7 +248,9 @@ def list_page(
     """Return the dataset's versions, the newest first."""
     dataset = get_dataset(request.auth, team=team, name=name)
     page = list_versions(request.auth, dataset=dataset, cursor=cursor, limit=limit)
-    return Page[VersionAnswer](items=[VersionAnswer.of(row) for row in page.items], next_cursor=page.next_cursor)
+    repeated = repeated_numbers(page.items)
+    items = [VersionAnswer.of(row, repeated=repeated) for row in page.items]
+    return Page[VersionAnswer](items=items, next_cursor=page.next_cursor)
 
 
 @router.post("", response={201: VersionAnswer}, operation_id="create_version", summary="Start a version")
@@ -215,6 +314,48 @@ def remove(
     """Leave out staged paths and paths of the base version; "dir/" is a whole directory."""
     version = _find(request, team, name, number)
     return RemovedAnswer(removed=plans.remove_paths(request.auth, version=version, paths=payload.paths))
+
+
+@router.post("/{number}/move", response=MovedAnswer, operation_id="move_paths", summary="Move and rename")
+def move(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: MoveList) -> MovedAnswer:
+    """Move or rename up to 1000 files and folders of an open version, in this order; all of them, or none.
+
+    No bytes move: a folder of the base stays one shared directory. What is at its target already is not counted, so a
+    request may be sent again. 404 names a path that is not there, 409 one whose target is taken.
+    """
+    moves = [moving.Move(move.source, move.target) for move in payload.moves]
+    return MovedAnswer(moved=moving.move_paths(request.auth, version=_find(request, team, name, number), moves=moves))
+
+
+@router.post("/{number}/undo", response=UndoneAnswer, operation_id="undo_changes", summary="Undo pending changes")
+def undo(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: PathList) -> UndoneAnswer:
+    """Take back single changes of an open version, by the paths that `changes` lists; "dir/" is a folder.
+
+    409 names a path where something else stands in the way.
+    """
+    version = _find(request, team, name, number)
+    return UndoneAnswer(undone=moving.undo_changes(request.auth, version=version, paths=payload.paths))
+
+
+@router.get(
+    "/{number}/changes", response=PendingAnswer, operation_id="list_changes", summary="Pending changes of a version"
+)
+def changes(  # noqa: PLR0913 - one argument for each part of the URL and its query
+    request: ApiRequest,
+    *,
+    team: Path[str],
+    name: Path[str],
+    number: Path[str],
+    kind: str = "",
+    cursor: str | None = None,
+    limit: int = 200,
+) -> PendingAnswer:
+    """Return what an open version changes in its base, before it is sealed; 409 for a sealed one.
+
+    `kind` keeps one of added, replaced, renamed, moved, removed.
+    """
+    version = _find(request, team, name, number)
+    return PendingAnswer.of(list_changes(request.auth, version=version, kind=kind, cursor=cursor, limit=limit))
 
 
 @router.post("/{number}/bundles", response={201: None}, operation_id="create_bundle", summary="Send many small files")

@@ -15,6 +15,7 @@ from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.finishing import UNFINISHED
+from datasets_app.services.moving import forget_moves
 from datasets_app.services.staged import (
     DeclaredFile,
     check_files,
@@ -92,6 +93,7 @@ def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
             uploads += Upload.objects.filter(pk__in=going.values("upload"), kind=Upload.Kind.FILE)
             count += going.delete()[0]
         if version.base_id is not None:
+            forget_moves(version, files, folders)
             removals = (*files, *(f"{folder}/" for folder in folders))
             StagedRemoval.objects.bulk_create(
                 [StagedRemoval(version=version, path=path) for path in removals], ignore_conflicts=True

@@ -18,6 +18,7 @@ from datasets_app.models import (
     Directory,
     Import,
     StagedFile,
+    StagedMove,
     StagedRemoval,
     Upload,
     User,
@@ -32,7 +33,7 @@ from datasets_app.services.finishing import finish_arrived
 from datasets_app.services.labels import find_number
 from datasets_app.services.staged import lock_open
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
-from datasets_app.store.overlay import Overlay
+from datasets_app.store.overlay import Child, Graft, Overlay
 from datasets_app.store.paths import from_key
 
 if TYPE_CHECKING:
@@ -227,7 +228,9 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
         raise Conflict(f"{failed.path}: {failed.error or 'its bytes never arrived'}")
     entries: Iterator[FileEntry | TreeEntry] = _staged_entries(version)
     if version.base is not None:
-        overlay = Overlay(trees.read_children, _staged_entries(version), _removed_paths(version))
+        overlay = Overlay(
+            trees.read_children, _staged_entries(version), _removed_paths(version), _moved_folders(version)
+        )
         entries = overlay.entries(version.base.root_id)
     builder = TreeBuilder(settings.STAGING_DIR)
     root_id = trees.write_tree(builder.build(entries), progress=beat)
@@ -255,7 +258,7 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
 
 def clear_staged(version_id: int) -> None:
     """Delete what was staged for a sealed version, in slices, so that other writers need not wait for long."""
-    for model in (StagedFile, StagedRemoval):
+    for model in (StagedFile, StagedRemoval, StagedMove):
         while some := list(model.objects.filter(version=version_id).values_list("pk", flat=True)[:DELETED_AT_ONCE]):
             model.objects.filter(version=version_id, pk__lte=max(some), pk__gte=min(some)).delete()
 
@@ -330,3 +333,13 @@ def _removed_paths(version: Version) -> Iterator[str]:
     while page := list(version.removals.filter(path__gt=last).order_by("path").values_list("path", flat=True)[:PAGE]):
         yield from page
         last = page[-1]
+
+
+def _moved_folders(version: Version) -> Iterator[Graft]:
+    """Folders of the base that hang elsewhere, in tree order; a version has few of them."""
+    rows = version.moves.exclude(directory=None).order_by("path").select_related("directory")
+    for move in rows:
+        found = move.directory
+        if found is not None:
+            child = Child("", bytes(found.digest), found.size, found.pk, found.file_count)
+            yield Graft(move.path, child)

@@ -8,7 +8,7 @@ from django.db import connection
 
 from datasets_app.models import Blob, Directory, File, Pack, Subdirectory
 from datasets_app.services.trees import read_children
-from datasets_app.store.paths import KEY_SEPARATOR, from_key
+from datasets_app.store.paths import KEY_SEPARATOR, MAX_PART_BYTES, from_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,6 +53,19 @@ def subtree_sql(name: str) -> str:
     SELECT {name}.prefix || s.name || %s, s.child_id FROM {name}
     JOIN {Subdirectory._meta.db_table} s ON s.parent_id = {name}.id
     """  # noqa: S608 - only names of our own
+
+
+def longest_path(directory_id: int) -> int:
+    """Return how many bytes the longest path below a directory may have, relative to it: folders, and any name."""
+    measure = "octet_length(prefix)" if connection.vendor == "postgresql" else "length(CAST(prefix AS BLOB))"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH RECURSIVE found(prefix, id) AS ({subtree_sql('found')}) SELECT max({measure}) FROM found",  # noqa: S608
+            [directory_id, KEY_SEPARATOR],
+        )
+        row = cursor.fetchone()
+        longest = int(row[0]) if row and row[0] is not None else 0
+    return longest + MAX_PART_BYTES
 
 
 class WalkedFile(NamedTuple):

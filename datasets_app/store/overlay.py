@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from operator import itemgetter
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from datasets_app.store.merkle import FileEntry, TreeEntry
@@ -52,70 +54,91 @@ class _Head(Generic[T]):
         return not self.done and self.key.startswith(prefix)
 
 
+class Graft(NamedTuple):
+    """A directory that hangs at `path` instead of what the base has there; `child` is what it is, whatever its name."""
+
+    path: str
+    child: Child
+
+
 class Overlay:
-    """One pass over base, new files and removals, all in tree order."""
+    """One pass over base, moved directories, new files and removals, all in tree order."""
 
     def __init__(
         self,
         children: Callable[[int], Iterable[Child]],
         files: Iterable[FileEntry],
         removals: Iterable[str],
+        grafts: Iterable[Graft] = (),
     ) -> None:
         """`children(ref)` lists a base directory sorted by name; `removals` are paths, with "/" at the end for folders.
 
-        A new file wins over a removal of the same path. Removals of what isn't there change nothing.
+        A new file wins over a removal of the same path, and so does a graft. Below a graft, files and removals are laid
+        over it, not over the base. Removals of what isn't there change nothing.
         """
         self._children = children
-        self._files = _Head((to_key(entry.path), entry) for entry in files)
+        new_files = ((to_key(entry.path), entry) for entry in files)
+        new_folders = ((to_key(graft.path), graft) for graft in grafts)
+        # A file and a graft of one path stay two: the builder says which path is both.
+        self._new: _Head[FileEntry | Graft] = _Head(merge(new_files, new_folders, key=itemgetter(0)))
         self._removals = _Head((to_key(path), path) for path in removals)
-        # The key of the last new file; no key is empty.
-        self._replaced = ""
 
     def entries(self, base: int | None) -> Iterator[FileEntry | TreeEntry]:
         """Entries of the new tree in tree order, for `merkle.TreeBuilder`; `base` is the id of the base's root."""
         # A stack of our own: a legal path has more folders than Python allows calls.
-        open_ones = [] if base is None else [("", iter(self._children(base)))]
-        while open_ones:
-            prefix, children = open_ones[-1]
-            child = next(children, None)
+        stack = [("", self._listed("", base))]
+        while stack:
+            prefix, children = stack[-1]
+            if self._new.below(prefix) and self._is_next(children):
+                key, item = self._new.key, self._new.pop()
+                if self._replaces(key, item, children):
+                    children.pop()
+                if isinstance(item, FileEntry):
+                    yield item
+                elif item is not None:
+                    yield from self._enter(key, item.child, stack)
+                continue
+            key, child = children.key, children.pop()
             if child is None:
-                open_ones.pop()
-                continue
-            key = prefix + child.name
-            yield from self._new_files(until=key)
-            covered = self._is_covered(key)
-            if child.file_count is None:
-                if not covered:
-                    yield FileEntry(from_key(key), child.digest, child.size, child.ref)
-                continue
-            inside = key + KEY_SEPARATOR
-            if self._removals.at(inside):
-                while self._removals.below(inside):
-                    self._removals.pop()
-            elif self._files.below(inside) or self._removals.below(inside):
-                open_ones.append((inside, iter(self._children(child.ref))))
-            else:
-                yield TreeEntry(from_key(key), child.digest, child.file_count, child.size, child.ref)
-        while not self._files.done:
-            yield from self._new_file()
+                stack.pop()
+            elif child.file_count is not None:
+                if not self._is_removed(key + KEY_SEPARATOR):
+                    yield from self._enter(key, child, stack)
+            elif not self._is_removed(key):
+                yield FileEntry(from_key(key), child.digest, child.size, child.ref)
 
-    def _new_file(self) -> Iterator[FileEntry]:
-        entry = self._files.pop()
-        if entry is not None:
-            yield entry
+    def _is_next(self, children: _Head[Child]) -> bool:
+        """Tell whether the new item comes before the base's next child, or takes its place."""
+        if children.done or self._new.before(children.key):
+            return True
+        # A file of the base whose name a moved folder gets is dealt with first: it may be removed.
+        is_file = children.item is not None and children.item.file_count is None
+        return self._new.at(children.key) and not (is_file and isinstance(self._new.item, Graft))
 
-    def _new_files(self, *, until: str) -> Iterator[FileEntry]:
-        """Give the new files up to this key, itself included; forget removals that lie before it."""
-        while self._files.before(until) or self._files.at(until):
-            self._replaced = self._files.key
-            yield from self._new_file()
-        while self._removals.before(until):
+    def _listed(self, prefix: str, directory: int | None) -> _Head[Child]:
+        children = () if directory is None else self._children(directory)
+        return _Head((prefix + child.name, child) for child in children)
+
+    def _enter(self, key: str, child: Child, stack: list[tuple[str, _Head[Child]]]) -> Iterator[TreeEntry]:
+        """Take a directory as a whole, or open it where something is to be laid over it."""
+        inside = key + KEY_SEPARATOR
+        # What was to be removed before it, or was this directory as the base had it, is done with.
+        while self._removals.before(inside) or self._removals.at(inside):
             self._removals.pop()
+        if self._new.below(inside) or self._removals.below(inside):
+            stack.append((inside, self._listed(inside, child.ref)))
+        elif child.file_count is not None:
+            yield TreeEntry(from_key(key), child.digest, child.file_count, child.size, child.ref)
 
-    def _is_covered(self, key: str) -> bool:
-        """Tell whether a file of this key is removed, or replaced by a new one."""
-        removed = False
-        while self._removals.at(key):
-            removed = True
+    @staticmethod
+    def _replaces(key: str, item: FileEntry | Graft | None, children: _Head[Child]) -> bool:
+        """Tell whether a new item takes the place of the base's: like for like, else the builder says what clashes."""
+        if not children.at(key) or children.item is None:
+            return False
+        return isinstance(item, Graft) == (children.item.file_count is not None)
+
+    def _is_removed(self, key: str) -> bool:
+        """Tell whether this key is removed; forget removals that lie before it."""
+        while self._removals.before(key):
             self._removals.pop()
-        return removed or self._replaced == key
+        return self._removals.at(key)

@@ -14,6 +14,7 @@ from datasets_app.services.browsing import list_versions
 from datasets_app.services.comparing import KINDS, Change, compare_versions
 from datasets_app.services.datasets import get_dataset
 from datasets_app.services.labels import label_names
+from datasets_app.services.origins import repeated_numbers
 from datasets_app.services.space import added_sizes
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
@@ -35,11 +36,12 @@ def dataset_history(request: SignedInRequest, team: str, name: str) -> HttpRespo
     cursor = request.GET.get("cursor")
     page = list_versions(request.user, dataset=dataset, cursor=cursor)
     labels, added = label_names(dataset, page.items), added_sizes(page.items)
+    repeated = repeated_numbers(page.items)
     sealed = [version.number for version in page.items if version.status == Version.Status.AVAILABLE]
     context = {
         "team": dataset.team,
         "dataset": dataset,
-        "rows": [(version, labels[version.pk], added.get(version.pk)) for version in page.items],
+        "rows": [(one, labels[one.pk], added.get(one.pk), repeated.get(one.pk)) for one in page.items],
         "cursor": cursor,
         "next_cursor": page.next_cursor,
         "may_compare": len(sealed) > 1,

@@ -16,7 +16,8 @@ from datasets_app.errors import AppError
 from datasets_app.forms import show_errors
 from datasets_app.services.connections import browse_connection, list_revisions
 from datasets_app.services.import_drafts import Draft, draft_import, repeat_import
-from datasets_app.services.imports import import_dataset, preview_import
+from datasets_app.services.imports import import_dataset, preview_import, start_import
+from datasets_app.services.versions import find_version
 from datasets_app.sources.base import SourceError
 from datasets_app.views.request import SignedInRequest, signed_in
 
@@ -86,6 +87,8 @@ class ImportForm(forms.Form):
     )
     start = forms.CharField(required=False)
     base = forms.IntegerField(required=False, min_value=1)
+    # An open version that the files go into, instead of a new one.
+    into = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
     message = forms.CharField(required=False, max_length=500, widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
     def clean_include(self) -> list[str]:
@@ -145,11 +148,15 @@ def _first(request: SignedInRequest, team: str) -> dict[str, str]:
     name, again = request.GET.get("name", ""), request.GET.get("again", "")
     if again.isdecimal():
         return repeat_import(request.user, team=team, name=name, number=int(again))
-    return {word: request.GET.get(word, "") for word in ("connection", "source_path", "revision", "name")}
+    words = ("connection", "source_path", "revision", "name", "into", "prefix")
+    return {word: request.GET.get(word, "") for word in words}
 
 
 def _start(request: SignedInRequest, draft: Draft, form: ImportForm) -> Import:
     assert draft.connection is not None  # noqa: S101 - the caller looked
+    if into := form.cleaned_data["into"]:
+        version = find_version(request.user, team=draft.team.name, dataset=form.cleaned_data["name"], number=into)
+        return start_import(request.user, version=version, connection=draft.connection, seal=False, **form.source())
     return import_dataset(
         request.user,
         team=draft.team.name,
@@ -184,6 +191,7 @@ def _show(
         "path": path,
         "crumbs": _crumbs(path),
         "look": _look(request, draft, form, path) if step in BROWSING else None,
+        "into": into if (into := str(form["into"].value() or "")).isdecimal() else "",
         "start": str(form["start"].value() or EMPTY),
     }
     if not request.htmx:

@@ -55,7 +55,8 @@ def version_upload_new(request: SignedInRequest, team: str, name: str) -> HttpRe
         version = create_version(
             request.user, dataset=dataset, base=form.base_number(), message=form.cleaned_data["message"]
         )
-        return redirect("version_upload", team=team, name=name, number=version.number)
+        page = "version_changes" if request.POST.get("next") == "changes" else "version_upload"
+        return redirect(page, team=team, name=name, number=version.number)
     context = {
         "team": dataset.team,
         "dataset": dataset,
@@ -82,7 +83,9 @@ def version_upload(request: SignedInRequest, team: str, name: str, number: int |
         "progress": measure_staging(version),
         "dataset_url": _dataset_url(dataset),
         "version_url": _version_url(version),
-        "uploader": _uploader_data(version),
+        "uploader": _uploader_data(version) | {"prefix": request.GET.get("prefix", "").strip("/")},
+        # From the page of changes one comes back to it, and seals there.
+        "stays_open": "prefix" in request.GET,
     }
     return render(request, "uploads/version_upload.html", context)
 

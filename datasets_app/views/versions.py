@@ -14,6 +14,7 @@ from datasets_app.models import Version
 from datasets_app.permissions import may
 from datasets_app.services.browsing import list_directory
 from datasets_app.services.imports import get_import, measure_import
+from datasets_app.services.origins import repeated_numbers, sealed_meanwhile
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.space import measure_versions_of
 from datasets_app.services.versions import abandon_version, find_version, seal_version
@@ -40,6 +41,8 @@ def _show(
         "is_final": version.status in Version.FINAL,
         "staging": None if version.root_id else measure_staging(version),
         "may_fill": may(request.user, "version.fill", version),
+        "siblings": sealed_meanwhile(request.user, version=version),
+        "repeats": repeated_numbers([version]).get(version.pk),
         "may_run": may(request.user, "job.create", version),
         "refusal": refusal,
     }

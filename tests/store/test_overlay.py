@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from datasets_app.store.digest import format_digest
 from datasets_app.store.merkle import EmptyTree, FileAndDirectory, FileEntry, TreeBuilder, TreeEntry
-from datasets_app.store.overlay import Child, Overlay
+from datasets_app.store.overlay import Child, Graft, Overlay
 from datasets_app.store.paths import parents, to_key
 from tests.store.naive import digest_of
 
@@ -126,6 +126,97 @@ def test_only_directories_on_the_way_to_a_change_are_read(base: list[str], chang
     assert tree.read == ["", *(f"{folder}/" for folder in parents(path))]
     whole = {entry.path for entry in entries if isinstance(entry, TreeEntry)}
     assert not whole & set(parents(path))
+
+
+def with_grafts(base: Files, grafts: Mapping[str, str], changes: Files, removals: Iterable[str]) -> list[str]:
+    """Do the same with dicts: paths of the result, twice where a file is also a folder's; `grafts` is to -> from."""
+
+    def gone(path: str, below: str) -> bool:
+        """Tell whether `path`, which is there because of what hangs at `below`, is removed or hidden by a graft."""
+        inside = [removal for removal in removals if removal.startswith(below) and removal != below]
+        if any(path == removal or (removal.endswith("/") and path.startswith(removal)) for removal in inside):
+            return True
+        return any(
+            path.startswith(f"{place}/") for place in grafts if f"{place}/".startswith(below) and f"{place}/" != below
+        )
+
+    kept = {path for path in base if not gone(path, "")}
+    for place, origin in grafts.items():
+        moved = {f"{place}/{path.removeprefix(f'{origin}/')}" for path in base if path.startswith(f"{origin}/")}
+        kept |= {path for path in moved if not gone(path, f"{place}/")}
+    return sorted(kept | set(changes))
+
+
+@given(
+    base=st.lists(PATHS, min_size=1, max_size=16),
+    changes=st.lists(PATHS, max_size=5),
+    removed=st.lists(PATHS, max_size=4),
+    folders=st.lists(PATHS, max_size=4),
+    places=st.lists(PATHS, min_size=1, max_size=4, unique=True),
+    picked=st.data(),
+)
+def test_moved_folders_are_equal_to_a_dict(
+    base: list[str],
+    changes: list[str],
+    removed: list[str],
+    folders: list[str],
+    places: list[str],
+    picked: st.DataObject,
+) -> None:
+    old = {path: path.encode() for path in without_clashes(base)}
+    above = sorted({folder for path in old for folder in parents(path)})
+    assume(above)
+    tree = Base(old)
+    refs = {path.removesuffix("/"): number for number, path in enumerate(tree.paths)}
+    grafts = {place: picked.draw(st.sampled_from(above)) for place in places}
+    removals = {*removed, *(f"{folder}/" for folder in folders)}
+    new = {path: b"new " + path.encode() for path in without_clashes(changes)}
+    hung = []
+    for place in sorted(grafts, key=to_key):
+        inner = [path for path in old if path.startswith(f"{grafts[place]}/")]
+        size = sum(len(old[path]) for path in inner)
+        content = {path.removeprefix(f"{grafts[place]}/"): old[path] for path in inner}
+        found = bytes.fromhex(digest_of(content).removeprefix("sha256:"))
+        hung.append(Graft(place, Child("", found, size, refs[grafts[place]], len(inner))))
+    files = [FileEntry(p, hashlib.sha256(d).digest(), len(d), 0) for p, d in new.items()]
+    files.sort(key=lambda entry: to_key(entry.path))
+    entries = list(Overlay(tree.children, files, sorted(removals, key=to_key), hung).entries(tree.root))
+    wanted = with_grafts(old, grafts, new, removals)
+    if not wanted:
+        with pytest.raises(EmptyTree):
+            digest(entries)
+        return
+    if any(later.startswith(f"{path}/") for path in wanted for later in wanted):
+        with pytest.raises(FileAndDirectory):
+            digest(entries)
+        return
+    assert sorted(paths_in(tree, entries)) == wanted
+
+
+def paths_in(tree: Base, entries: Iterable[FileEntry | TreeEntry]) -> Iterator[str]:
+    """Every file of the entries, those of whole directories too."""
+    for entry in entries:
+        if isinstance(entry, FileEntry):
+            yield entry.path
+            continue
+        waiting = [(f"{entry.path}/", entry.ref or 0)]
+        while waiting:
+            prefix, ref = waiting.pop()
+            for child in tree.folders[ref].values():
+                if child.file_count is None:
+                    yield prefix + child.name
+                else:
+                    waiting.append((f"{prefix}{child.name}/", child.ref))
+
+
+def test_a_moved_folder_is_not_read() -> None:
+    tree = Base({"old/a": b"1", "old/b/c": b"2", "z": b"3"})
+    ref = tree.paths.index("old/")
+    content = {"a": b"1", "b/c": b"2"}
+    child = Child("", bytes.fromhex(digest_of(content).removeprefix("sha256:")), 2, ref, 2)
+    entries = list(Overlay(tree.children, [], ["old/"], [Graft("new/deep", child)]).entries(tree.root))
+    assert tree.read == [""]
+    assert digest(entries) == digest_of({"new/deep/a": b"1", "new/deep/b/c": b"2", "z": b"3"})
 
 
 def test_a_file_where_a_removed_folder_was() -> None:

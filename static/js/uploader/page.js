@@ -34,6 +34,7 @@ class UploadPage {
     this.unreadable = [];
     this.emptyFolders = 0;
     this.picking = 0;
+    if (this.data.prefix) this.selection.prefix = this.data.prefix;
     this.#listen();
   }
 
@@ -116,6 +117,8 @@ class UploadPage {
       this.unreadable.push(...found.unreadable);
       this.emptyFolders += found.emptyFolders;
       if (isFirst) this.#recallChoices();
+      // The folder that the address names.
+      if (isFirst && this.data.prefix) this.selection.prefix = this.data.prefix;
       const { files, bytes } = this.selection.resolve();
       this.review.show();
       announce(`Found ${formatPlural(found.files.length, "file")}; ${formatPlural(files.length, "file")} to upload, ${bytes} bytes.`);
