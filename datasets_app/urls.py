@@ -98,6 +98,7 @@ dataset_pages = [
     path(f"{VERSION}changes/", changes.version_changes, name="version_changes"),
     path(f"{VERSION}changes/move/", changes.change_move, name="change_move"),
     path(f"{VERSION}changes/remove/", changes.change_remove, name="change_remove"),
+    path(f"{VERSION}changes/undo-all/", changes.change_undo_all, name="change_undo_all"),
     path(f"{VERSION}changes/undo/", changes.change_undo, name="change_undo"),
     path(f"{VERSION}status/", versions.version_status, name="version_status"),
     path(f"{VERSION}seal/", versions.version_seal, name="version_seal"),

@@ -5,7 +5,20 @@ A route parses, makes one service call and renders; errors are raised and become
 
 from ninja import NinjaAPI
 
-from datasets_app.api import connections, datasets, files, imports, jobs, labels, space, teams, tokens, trash, versions
+from datasets_app.api import (
+    compose,
+    connections,
+    datasets,
+    files,
+    imports,
+    jobs,
+    labels,
+    space,
+    teams,
+    tokens,
+    trash,
+    versions,
+)
 from datasets_app.api.auth import auth
 from datasets_app.api.docs import LocalSwagger
 from datasets_app.api.errors import add_exception_handlers
@@ -39,6 +52,7 @@ api.add_router("/teams", teams.router, tags=["teams"])
 api.add_router("/teams/{team}/datasets", datasets.router, tags=["datasets"])
 api.add_router("/teams/{team}", trash.router, tags=["archive and trash"])
 api.add_router("/teams/{team}", space.router, tags=["space"])
+api.add_router("/teams/{team}", compose.router, tags=["compose"])
 api.add_router("/teams/{team}/datasets/{name}/labels", labels.router, tags=["labels"])
 api.add_router("/teams/{team}/datasets/{name}/versions", versions.router, tags=["versions"])
 api.add_router("/teams/{team}/datasets/{name}/versions", files.router, tags=["files"])

@@ -21,7 +21,15 @@ PREFIX: Final = "/api/v1/"
 HEADER: Final = "Idempotency-Key"
 # Operations that write rows and do nothing slow. Tokens are not among them: their text must be stored nowhere.
 REPEATABLE: Final = frozenset(
-    {"create_dataset", "create_version", "create_job", "create_connection", "start_import", "import_dataset"}
+    {
+        "create_dataset",
+        "create_version",
+        "create_job",
+        "create_connection",
+        "start_import",
+        "import_dataset",
+        "compose_version",
+    }
 )
 KEPT_HEADERS: Final = ("Content-Type", "Location")
 

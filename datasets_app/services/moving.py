@@ -86,6 +86,18 @@ def undo_changes(actor: User, *, version: Version, paths: Sequence[str]) -> int:
     return done
 
 
+def undo_all(actor: User, *, version: Version) -> None:
+    """Take back everything that is pending: the version is its base again."""
+    require(actor, "version.fill", version)
+    with transaction.atomic():
+        _lock(version)
+        uploads = list(version.uploads.filter(kind=Upload.Kind.FILE).values_list("pk", flat=True))
+        for rows in (version.staged, version.removals, version.moves):
+            rows.all().delete()
+        reopen(version)
+    end_uploads(uploads)
+
+
 def _check_count(count: int, field: str) -> None:
     if not 1 <= count <= MOST_AT_ONCE:
         raise Invalid(
@@ -136,10 +148,10 @@ class _Mover:
         if staged is not None:
             ended += _lone_uploads([staged])
             staged.delete()
-            if path not in tree.departures():
+            if (tree.layer(path, above=True).place, path) not in tree.departures():
                 self.version.removals.filter(path=path).delete()
             return True
-        departed = tree.departures().get(path)
+        departed = tree.departures().get((tree.layer(path, above=True).place, path))
         if departed is not None:
             return self._put_back(departed)
         for row, folder in ((f"{path}/", True), (path, False)):
@@ -265,17 +277,17 @@ class _Mover:
         if home == path or tree.hidden([home], by_parents=True):
             folder = home.rpartition("/")[0]
             raise _error(Conflict, path, f"It was in {folder}, which was removed. Undo that first.")
-        if home.startswith(f"{path}/"):
-            raise _error(Conflict, path, f"It was in {home}, which now lies inside of it. Undo that move first.")
-        if path.startswith(f"{home}/"):
-            # Below its own old name: out of the way first, so that it does not stand in its own.
+        if home.startswith(f"{path}/") or path.startswith(f"{home}/"):
+            # Out of the way first, so that it does not stand in its own.
             aside = uuid4().hex
             self.move(Move(path, aside), is_folder=is_folder)
-            path = aside
+            path, home = aside, tree.place_of(row.origin)
+        if home.startswith(f"{path}/"):
+            raise _error(Conflict, path, f"It was in {row.origin}, which now lies inside of it. Undo that move first.")
         try:
             self._refuse_taken(home)
         except Conflict as error:
-            detail = f"It can't go back to {home}: something else is there now. Undo that first."
+            detail = f"It can't go back to {home}: something else is there now. Undo that first, or move it away."
             raise _error(Conflict, path, detail) from error
         found = tree.find(path)
         if found is None:
@@ -296,7 +308,8 @@ class _Mover:
         if is_folder:
             inside = [place for place in tree.folders if place == path or place.startswith(f"{path}/")]
             departed = tree.departures()
-            there = [place for place in tree.nodes(inside, above=True) if place not in departed]
+            under = {place: tree.layer(place, above=True).place for place in inside}
+            there = [place for place in tree.nodes(inside, above=True) if (under[place], place) not in departed]
             taken = path if version.staged.filter(path=path).exists() else next(iter(there), None)
         elif tree.has_new(path):
             taken = path
@@ -307,8 +320,9 @@ class _Mover:
             raise _error(Conflict, path, f"Something else is at {taken} now. Undo that first.")
         version.removals.filter(path=f"{path}/" if is_folder else path).delete()
         if is_folder:
-            for place, now in tree.departures().items():
-                if place.startswith(f"{path}/") and tree.layer(place, above=True).place == tree.layer(path).place:
+            mine = tree.layer(path, above=True).place
+            for (layer, place), now in tree.departures().items():
+                if layer == mine and place.startswith(f"{path}/"):
                     self._hide(f"{place}/" if now in tree.folders else place)
 
     def _drop_added(self, path: str, ended: list[uuid.UUID]) -> bool:

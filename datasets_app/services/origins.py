@@ -1,17 +1,18 @@
-"""Where a version comes from: what was sealed while it was made, and whose content it repeats."""
+"""Where a version comes from: what it was made of, what was sealed meanwhile, and whose content it repeats."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from datasets_app.models import Version
+from datasets_app.models import Lineage, Version
 from datasets_app.permissions import require
 
 if TYPE_CHECKING:
     from datasets_app.models import User
 
 SHOWN = 5
+MOST_LINEAGE = 100
 
 
 def sealed_meanwhile(actor: User, *, version: Version) -> list[Version]:
@@ -29,6 +30,21 @@ def sealed_meanwhile(actor: User, *, version: Version) -> list[Version]:
     for row in found:
         row.dataset = version.dataset
     return found
+
+
+def made_from(actor: User, *, version: Version) -> list[Lineage]:
+    """Return what a composed version was made of, part by part; names, numbers and digests outlive their versions."""
+    require(actor, "version.view", version)
+    return list(version.lineage.select_related("source__dataset__team", "source__dataset"))
+
+
+def used_in(actor: User, *, version: Version) -> list[Version]:
+    """Return the versions that were made of this one, the newest first; at most 100."""
+    require(actor, "version.view", version)
+    rows = Lineage.objects.visible_to(actor).filter(source=version, version__deleted_at=None)
+    made = rows.filter(version__dataset__deleted_at=None).values("version")
+    found = Version.objects.filter(pk__in=made).select_related("dataset", "created_by", "root")
+    return list(found.order_by("-pk")[:MOST_LINEAGE])
 
 
 def repeated_numbers(versions: Sequence[Version]) -> dict[int, int]:

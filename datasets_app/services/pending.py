@@ -16,7 +16,7 @@ from datasets_app.services.staged import find_staged
 from datasets_app.store.paths import from_key, parents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from datasets_app.models import Version
 
@@ -93,17 +93,26 @@ class PendingTree:
                 return Layer(moved.directory_id, place, rest.removeprefix("/"), moved.origin + rest)
         return Layer(self.root, "", path, path)
 
-    def place_of(self, origin: str) -> str:
-        """Return where a path of the base lies now, or would if it had not been moved itself."""
+    def home_of(self, origin: str) -> tuple[str, str]:
+        """Return the layer and the path where a path of the base lies, or would if it had not been moved itself."""
         places = {row.origin: row.path for row in self.folders.values()}
         for folder in reversed(parents(origin)):
             if folder in places:
-                return places[folder] + origin[len(folder) :]
-        return origin
+                return places[folder], places[folder] + origin[len(folder) :]
+        return "", origin
 
-    def departures(self) -> dict[str, str]:
-        """Return every place that something was moved away from, and where it is now."""
-        return {self.place_of(row.origin): row.path for row in (*self.folders.values(), *self.files.values())}
+    def place_of(self, origin: str) -> str:
+        """Return the path alone."""
+        return self.home_of(origin)[1]
+
+    def departures(self) -> dict[tuple[str, str], str]:
+        """Return every place, by its layer, that something was moved away from, and where it is now."""
+        return {self.home_of(row.origin): row.path for row in (*self.folders.values(), *self.files.values())}
+
+    def has_left(self, path: str, departures: Container[tuple[str, str]]) -> bool:
+        """Tell whether what the base has at a path was moved away, by itself or with a folder above it."""
+        place = self.layer(path, above=True).place
+        return any((place, one) in departures for one in (path, *parents(path)) if len(one) > len(place))
 
     def nodes(self, paths: Iterable[str], *, above: bool = False) -> dict[str, Node]:
         """Return what the sealed directories have at the paths, removed or not."""
@@ -121,15 +130,17 @@ class PendingTree:
     def hidden(self, paths: Iterable[str], *, by_parents: bool = False, above: bool = False) -> set[str]:
         """Return those of the paths that a removal takes out of their layer; `by_parents`: one of a folder above.
 
-        What hangs at a path is not what was removed there; with `above`, that is asked about which it hides.
+        Those of folders end in "/". What hangs at a path is not what was removed there; with `above`, that is asked
+        about which it hides.
         """
         rows: dict[str, list[str]] = {}
         for path in paths:
-            place = self.layer(path, above=above).place
-            if path == place and place:
+            bare = path.removesuffix("/")
+            place = self.layer(bare, above=above).place
+            if bare == place and place:
                 continue
-            own = [] if by_parents else [path, f"{path}/"]
-            rows[path] = [*own, *(f"{folder}/" for folder in parents(path) if len(folder) > len(place))]
+            own = [] if by_parents else [path]
+            rows[path] = [*own, *(f"{folder}/" for folder in parents(bare) if len(folder) > len(place))]
         there = self.removals({row for wanted in rows.values() for row in wanted})
         return {path for path, wanted in rows.items() if not there.isdisjoint(wanted)}
 
@@ -146,7 +157,7 @@ class PendingTree:
         if staged is not None:
             return Found(is_directory=False, staged=staged)
         node = self.nodes([path]).get(path)
-        if node is not None and path in self.hidden([path]):
+        if node is not None and self.hidden([f"{path}/" if node.is_directory else path]):
             node = None
         if node is not None and not node.is_directory:
             return Found(is_directory=False, node=node)

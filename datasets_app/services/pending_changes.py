@@ -281,7 +281,7 @@ class _Reader:
         removed = [row.path.removesuffix("/") for row in batch if row.kind == "removal"]
         staged = [row.path for row in batch if row.kind == "staged"]
         nodes = tree.nodes(staged) | tree.nodes(removed, above=True)
-        replaced = set(self.version.staged.filter(path__in=removed).values_list("path", flat=True))
+        replaced = set(self.version.staged.filter(path__in=removed).values_list("path", flat=True)) - set(tree.files)
         hidden = tree.hidden(removed, by_parents=True, above=True)
         for row in batch:
             change: PendingChange | None = None
@@ -299,7 +299,7 @@ class _Reader:
                 path = row.path.removesuffix("/")
                 node = nodes.get(path)
                 is_folder = row.path.endswith("/")
-                if node is None or node.is_directory != is_folder or path in hidden or path in self.departures:
+                if node is None or node.is_directory != is_folder or path in hidden or self._departed(path):
                     continue
                 if is_folder:
                     change = self._of_removed_folder(path, node)
@@ -308,6 +308,10 @@ class _Reader:
             if change is not None:
                 yield row, change
 
+    def _departed(self, path: str) -> str:
+        """Tell where to the base's file or folder was moved; nothing if it was not."""
+        return self.departures.get((self.tree.layer(path, above=True).place, path), "")
+
     def _of_staged(self, row: StagedFile, node: Node | None) -> PendingChange | None:
         moved = self.tree.files.get(row.path)
         if moved is not None:
@@ -315,7 +319,7 @@ class _Reader:
                 return None
             kind = _moved_kind(moved.origin, row.path)
             return PendingChange(kind, "file", row.path, 1, row.size, old_path=moved.origin)
-        if node is not None and not node.is_directory and row.path not in self.departures:
+        if node is not None and not node.is_directory and not self.tree.has_left(row.path, self.departures):
             return PendingChange("replaced", "file", row.path, 1, row.size, old_size=node.size, state=row.state)
         return PendingChange("added", "file", row.path, 1, row.size, state=row.state)
 
@@ -325,8 +329,8 @@ class _Reader:
         inside = f"{path}/"
         mine = self.tree.layer(path, above=True).place
         for row in (*self.tree.folders.values(), *self.tree.files.values()):
-            place = self.tree.place_of(row.origin)
-            if not place.startswith(inside) or self.tree.layer(place, above=True).place != mine:
+            layer, place = self.tree.home_of(row.origin)
+            if layer != mine or not place.startswith(inside):
                 continue
             moved = row.directory
             if moved is not None:
@@ -335,9 +339,9 @@ class _Reader:
                 files -= 1
                 size -= self.version.staged.filter(path=row.path).aggregate(size=Sum("size", default=0))["size"]
         new = list(self.version.staged.filter(below(path)).values_list("path", flat=True)[:MOST_COUNTED])
-        own = [one for one in new if self.tree.layer(one, above=True).place == mine]
+        own = [one for one in new if one not in self.tree.files and self.tree.layer(one, above=True).place == mine]
         for place, old in self.tree.nodes(own).items():
-            if not old.is_directory and place not in self.departures:
+            if not old.is_directory and not self.tree.has_left(place, self.departures):
                 files, size = files - 1, size - old.size
         return PendingChange("removed", "directory", path, files, size) if files else None
 
@@ -360,8 +364,6 @@ class _Lister:
         if node is not None and not node.is_directory:
             node = None
         self.directory = node.ref if node is not None else None
-        # The whole of it was removed, with what its layer has.
-        self.is_removed = bool(folder) and folder in self.tree.hidden([folder])
         if folder and node is None and not self.tree.has_new(folder):
             raise NotFound(f"There is no folder {folder} in {version.label}.")
 
@@ -378,9 +380,11 @@ class _Lister:
         }
         names = sorted({*found, *staged, *hanging, *self._on_the_way(after)})[:limit]
         paths = [self.prefix + name for name in names]
-        gone = self.tree.hidden([path for path in paths if path not in self.tree.folders])
+        gone = self.tree.hidden([f"{path}/" for path in paths if path not in self.tree.folders])
         return [
-            self._folder_entry(name, found.get(name), staged.get(name, (0, 0))[0], is_gone=self.prefix + name in gone)
+            self._folder_entry(
+                name, found.get(name), staged.get(name, (0, 0))[0], is_gone=f"{self.prefix}{name}/" in gone
+            )
             for name in names
         ]
 
@@ -396,7 +400,7 @@ class _Lister:
         if base is None:
             return PendingEntry("directory", name, path, 0, 0, "added", added_count=added)
         if is_gone and not has_changes:
-            to = self.departures.get(path, "")
+            to = self._departed(path)
             return PendingEntry(
                 "directory", name, path, base.file_count, base.size, "" if to else "removed", moved_to=to
             )
@@ -425,11 +429,14 @@ class _Lister:
             if moved is not None:
                 mark: str = _moved_kind(moved.origin, path) if moved.origin != path else ""
                 return PendingEntry("file", name, path, 1, staged, mark, old_path=moved.origin)
-            mark = "added" if base is None or path in self.departures else "replaced"
+            mark = "added" if base is None or self.tree.has_left(path, self.departures) else "replaced"
             return PendingEntry("file", name, path, 1, staged, mark)
-        to = self.departures.get(path, "") if is_gone else ""
+        to = self._departed(path) if is_gone else ""
         mark = "removed" if is_gone and not to else ""
         return PendingEntry("file", name, path, 1, base or 0, mark, moved_to=to)
+
+    def _departed(self, path: str) -> str:
+        return self.departures.get((self.tree.layer(path, above=True).place, path), "")
 
     def _direct(self, path: str) -> str:
         """Return the name of a path that lies directly in this folder, else nothing."""

@@ -137,6 +137,9 @@ def version_obstacles(version: Version) -> list[str]:
     based = Version.objects.filter(base=version, deleted_at=None).exclude(status=Version.Status.AVAILABLE)
     for later in based.select_related("dataset")[:SHOWN]:
         found.append(f"{later.label} is not sealed yet and starts from {version.label}. Seal or abandon it first.")
+    made = Lineage.objects.filter(source=version, version__status=Version.Status.PENDING, version__deleted_at=None)
+    for row in made.select_related("version__dataset")[:SHOWN]:
+        found.append(f"{row.version.label} is being made from {version.label}. Wait until that has ended.")
     return found
 
 

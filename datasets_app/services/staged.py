@@ -50,10 +50,10 @@ def find_staged(version: Version, paths: Collection[str], columns: Sequence[str]
     return rows
 
 
-def lock_open(version: Version) -> Version:
+def lock_open(version: Version, *, is_filled: bool = True) -> Version:
     """Lock the version's row for the rest of the transaction; Conflict unless it still takes files.
 
-    `version` then has the status that it has now.
+    `version` then has the status that it has now. One that is composed from others takes no files (`is_filled`).
     """
     locked = _LOCKED.first(id=version.pk)
     if locked is None:
@@ -62,6 +62,8 @@ def lock_open(version: Version) -> Version:
         raise Conflict(f"The version {version.label} is {locked.status}: its files can no longer be changed.")
     if locked.dataset.archived_at is not None:
         raise Conflict(f"The dataset {locked.dataset.name} is archived: unarchive it to go on with {version.label}.")
+    if is_filled and locked.source.get("kind") == "compose":
+        raise Conflict(f"{version.label} is composed from other versions, and takes no files. Start another from it.")
     version.status = locked.status
     return locked
 

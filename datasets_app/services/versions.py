@@ -31,6 +31,7 @@ from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
 from datasets_app.services.finishing import finish_arrived
 from datasets_app.services.labels import find_number
+from datasets_app.services.recipes import composed_entries, is_composed
 from datasets_app.services.staged import lock_open
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Child, Graft, Overlay
@@ -127,7 +128,7 @@ def abandon_version(actor: User, *, version: Version) -> None:
     """
     require(actor, "version.abandon", version)
     with transaction.atomic():
-        lock_open(version)
+        lock_open(version, is_filled=False)
         uploads = list(version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True))
         version.staged.all().delete()
         AuditEvent.objects.record(actor, team=version.dataset.team, verb="abandoned version", subject=version.label)
@@ -145,7 +146,7 @@ def seal_version(actor: User, *, version: Version) -> Version:
     require(actor, "version.seal", version)
     finish_arrived(version)
     with transaction.atomic():
-        locked = lock_open(version)
+        locked = lock_open(version, is_filled=False)
         _refuse_unfinished_import(version)
         start_sealing(locked)
         AuditEvent.objects.record(actor, team=version.dataset.team, verb="sealed version", subject=version.label)
@@ -167,7 +168,7 @@ def start_sealing(version: Version) -> None:
             "Send them, or remove them from the version, then seal again.",
             errors=errors,
         )
-    if version.base_id is None and not version.staged.exists():
+    if version.base_id is None and not is_composed(version) and not version.staged.exists():
         raise Conflict(f"{version.label} has no files yet: a version has at least one.")
     Version.objects.filter(pk=version.pk).update(status=Version.Status.PENDING, error="", attempts=0)
     enqueue(SEAL_TASK, version_id=version.pk)
@@ -227,7 +228,9 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
     if failed is not None:
         raise Conflict(f"{failed.path}: {failed.error or 'its bytes never arrived'}")
     entries: Iterator[FileEntry | TreeEntry] = _staged_entries(version)
-    if version.base is not None:
+    if is_composed(version):
+        entries = composed_entries(version, progress=beat)
+    elif version.base is not None:
         overlay = Overlay(
             trees.read_children, _staged_entries(version), _removed_paths(version), _moved_folders(version)
         )

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from datasets_app.errors import AppError, NotFound
 from datasets_app.permissions import may
-from datasets_app.services.moving import Move, move_paths, undo_changes
+from datasets_app.services.moving import Move, move_paths, undo_all, undo_changes
 from datasets_app.services.origins import sealed_meanwhile
 from datasets_app.services.pending_changes import KINDS, list_changes, list_pending_folder
 from datasets_app.services.plans import remove_paths
@@ -65,6 +65,18 @@ def change_remove(request: SignedInRequest, team: str, name: str, number: int | 
     return _act(
         request, team, name, number, lambda version, paths: remove_paths(request.user, version=version, paths=paths)
     )
+
+
+@require_POST
+@signed_in
+def change_undo_all(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
+    """Take all changes back."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    try:
+        undo_all(request.user, version=version)
+    except AppError as error:
+        return _show(request, version, refusal=error)
+    return redirect(_here(version, ""))
 
 
 @require_POST

@@ -11,7 +11,7 @@ import pytest
 from datasets_app.errors import AppError, Conflict, Forbidden, Invalid, NotFound
 from datasets_app.models import Role, StagedFile, StagedMove, StagedRemoval, Version
 from datasets_app.services import trees
-from datasets_app.services.moving import Move, move_paths, undo_changes
+from datasets_app.services.moving import Move, move_paths, undo_all, undo_changes
 from datasets_app.services.pending_changes import list_changes, list_pending_folder
 from datasets_app.services.plans import remove_paths
 from datasets_app.services.versions import run_seal, seal_version
@@ -332,6 +332,9 @@ def test_random_changes_are_what_a_dict_says(seed: int) -> None:
         assert sealed(version) == sizes(model.files)
         return
     undo_everything(draw, version)
+    if {"moved", "renamed"} & {kind for kind, *_ in changes(version)}:
+        # Two that stand in each other's way.
+        undo_all(make_member(version.dataset.team), version=version)
     assert changes(version) == []
     assert sealed(version) == sizes(files)
 

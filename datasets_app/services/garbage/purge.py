@@ -146,6 +146,9 @@ def _refuse_used(versions: Sequence[Version], subject: str) -> None:
     later = Version.objects.filter(base__in=versions).exclude(status=Version.Status.AVAILABLE)
     for version in later.exclude(pk__in=[version.pk for version in versions]).select_related("dataset")[:1]:
         raise Conflict(f"{subject} can't be purged: {version.label} is not sealed yet and starts from it.")
+    making = Version.objects.filter(lineage__source__in=versions, status=Version.Status.PENDING)
+    for version in making.exclude(pk__in=[version.pk for version in versions]).select_related("dataset")[:1]:
+        raise Conflict(f"{subject} can't be purged: {version.label} is being made from it.")
 
 
 def _let_go(versions: Sequence[Version]) -> None:
