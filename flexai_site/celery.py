@@ -1,6 +1,7 @@
 """The Celery application; `celery -A flexai_site.celery worker --beat` runs it."""
 
 import gc
+import logging
 import os
 import signal
 import warnings
@@ -9,10 +10,14 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.backends.base import DisabledBackend
+from celery.worker.components import Beat
+from celery.worker.consumer import Consumer
 from kombu.transport import TRANSPORT_ALIASES
 
 from flexai_site.lifeline import end_with_parent
 from flexai_site.logs import request_id
+
+logger = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flexai_site.settings")
 
@@ -56,6 +61,29 @@ def load_sources(**_kwargs: Any) -> None:
     Neither starts a thread until it is used.
     """
     import_module("datasets_app.sources.s3")
+
+
+@signals.worker_ready.connect
+def keep_the_clock(sender: Consumer, **_kwargs: Any) -> None:
+    """Start the clock (beat) again when its process is killed: without it nothing would be taken up any more."""
+    worker = sender.controller  # type: ignore[attr-defined]  # missing in its stub
+
+    def look() -> None:
+        if worker.beat is None or worker.beat.is_alive():
+            return
+        logger.warning("The clock ended with %s and is started again.", worker.beat.exitcode)
+        (step,) = (step for step in worker.steps if isinstance(step, Beat))
+        # The step is who stops it at the end.
+        step.obj = step.create(worker)
+        step.obj.start()
+
+    sender.timer.call_repeatedly(5, look)
+
+
+@signals.beat_embedded_init.connect
+def end_clock_with_the_worker(**_kwargs: Any) -> None:
+    """End the clock when the worker's main process is killed: the next worker has one of its own."""
+    end_with_parent(signal.SIGKILL)
 
 
 @signals.worker_process_init.connect

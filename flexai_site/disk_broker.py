@@ -1,12 +1,13 @@
-"""A Celery broker in a folder: kombu's filesystem transport with three of its faults mended.
+"""A Celery broker in a folder: kombu's filesystem transport with four of its faults mended.
 
 kombu writes a message under its final name, so that a worker may read half of it, and moves a message that it
 takes into the system's temporary folder, which may be another disk. Here a message appears whole, and stays in the
 broker's folder. And kombu looks for messages only now and then; here a named pipe beside them wakes a worker at once.
+Last, it knows no event loop, with which a worker survives the death of any of its processes (see `Transport`).
 """
 
+import logging
 import os
-import select
 import time
 import uuid
 from contextlib import suppress
@@ -15,9 +16,12 @@ from queue import Empty
 from typing import Any
 
 from kombu import Connection
+from kombu.asynchronous import Hub
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 from typing_extensions import override
+
+logger = logging.getLogger(__name__)
 
 WAKE = "wake"
 
@@ -42,7 +46,7 @@ class Channel(filesystem.Channel):
     def _get(self, queue: str, timeout: float | None = None) -> Any:
         folder = Path(self.data_folder_in)
         ending = f".{queue}.msg"
-        # listdir: this runs 20 times a second, and Path.iterdir makes an object for every file of a long queue.
+        # listdir: this runs at each turn of the worker, and Path.iterdir makes an object for each file of a long queue.
         for name in sorted(name for name in os.listdir(folder) if name.endswith(ending)):  # noqa: PTH208
             taken = folder / f"{name}.taken-{os.getpid()}"
             try:
@@ -52,7 +56,11 @@ class Channel(filesystem.Channel):
                 continue
             text = taken.read_text()
             taken.unlink()
-            return loads(text)
+            try:
+                return loads(text)
+            except ValueError:
+                # A power cut may leave an empty file. The rows hold the work, so that nothing is lost with a message.
+                logger.warning("The message %s can't be read and was dropped.", name)
         raise Empty
 
 
@@ -61,49 +69,54 @@ class Transport(filesystem.Transport):
 
     Channel = Channel
 
+    # Says that `register_with_event_loop` is there. Without it, Celery gives tasks to its processes through one pipe
+    # with a lock, and a process that is killed while it waits for a task keeps that lock: no task would run any more.
+    implements = filesystem.Transport.implements.extend(asynchronous=True)
+
     def __init__(self, client: Connection, **options: Any) -> None:
         super().__init__(client, **options)
         self._folder = Path((client.transport_options or {})["control_folder"])
+        self._loop: Hub | None = None
         self._pipe: int | None = None
 
     @override
-    def drain_events(self, connection: Any, timeout: float | None = None, **_others: Any) -> None:
-        """Deliver a message; `socket.timeout` when none comes in time.
+    def register_with_event_loop(self, connection: Any, loop: Hub) -> None:
+        """Look for messages at each turn of the loop, and have a turn when one is sent, or now and then.
 
         Of several workers the first one awake empties the pipe. The others find what is left by looking now and then.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            try:
-                self.cycle.get(self._deliver, timeout=timeout)  # type: ignore[union-attr]  # None only in its stub
-            except Empty:
-                rest = float(self.polling_interval or 1)
-                left = rest if end is None else min(rest, end - time.monotonic())
-                if left <= 0:
-                    raise TimeoutError from None
-                self._wait(left)
-            else:
-                return
+        self._loop = loop
+        loop.on_tick.add(self._take)  # type: ignore[attr-defined]  # a set, a list only in its stub
+        loop.call_repeatedly(float(self.polling_interval or 1), _have_a_turn)
+        self._pipe = _open_pipe(self._folder / WAKE)
+        if self._pipe is not None:
+            loop.add_reader(self._pipe, self._empty_pipe)
 
     @override
     def close_connection(self, connection: Any) -> None:
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+        if self._loop is not None:
+            # It turns on while the worker's processes end their tasks.
+            self._loop.on_tick.discard(self._take)  # type: ignore[attr-defined]
+            if self._pipe is not None:
+                self._loop.remove(self._pipe)
+                os.close(self._pipe)
+            self._loop = self._pipe = None
         super().close_connection(connection)
 
-    def _wait(self, seconds: float) -> None:
-        """Sleep until something is sent, but not longer."""
-        if self._pipe is None:
-            self._pipe = _open_pipe(self._folder / WAKE)
-        if self._pipe is None:
-            time.sleep(seconds)
-            return
-        waiting = select.poll()
-        waiting.register(self._pipe, select.POLLIN)
-        if waiting.poll(seconds * 1000):
+    def _take(self) -> None:
+        """Deliver what is there, as much as the worker wants now."""
+        with suppress(Empty):
+            while True:
+                self.cycle.get(self._deliver)  # type: ignore[union-attr]  # None only in its stub
+
+    def _empty_pipe(self) -> None:
+        if self._pipe is not None:
             with suppress(BlockingIOError):
                 os.read(self._pipe, 4096)
+
+
+def _have_a_turn() -> None:
+    """Do nothing: it is enough that the loop turns."""
 
 
 def _open_pipe(place: Path) -> int | None:

@@ -309,9 +309,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = WORKER_CONCURRENCY
+# Seconds until a process of the worker that hasn't come up is taken for dead; on a busy machine that takes a while.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
+# In memory: a file of it may be damaged when beat is killed. So nothing here may wait for long: rows tell what is due.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # Work that is due regularly; "expires" drops what piled up while no worker ran.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "reap": {"task": "datasets_app.reap", "schedule": REAP_SECONDS, "options": {"expires": REAP_SECONDS}},
@@ -324,8 +327,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "trim_previews": {"task": "datasets_app.trim_previews", "schedule": 3600, "options": {"expires": 3600}},
     "trim_mounts": {"task": "datasets_app.trim_mounts", "schedule": 600, "options": {"expires": 600}},
     "sample_space": {"task": "datasets_app.sample_space", "schedule": 3600, "options": {"expires": 3600}},
-    "apply_retention": {"task": "datasets_app.apply_retention", "schedule": 86_400, "options": {"expires": 86_400}},
-    # What is due is told by rows, so that restarts neither hasten nor delay it.
+    "apply_retention": {"task": "datasets_app.apply_retention", "schedule": 3600, "options": {"expires": 3600}},
     "maintain": {"task": "datasets_app.maintain", "schedule": min(60, max(1, COLLECT_HOURS * 3600))},
 }
 

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -189,10 +189,12 @@ class LiveApplication:
         """End all of its processes at once by SIGKILL, as a power cut would, and wait until they are gone."""
         import psutil
 
-        everything = [self.process.pid, *(p.pid for p in psutil.Process(self.process.pid).children(recursive=True))]
-        doomed = [psutil.Process(pid) for pid in everything if psutil.pid_exists(pid)]
+        serving = psutil.Process(self.process.pid)
+        doomed = [serving, *serving.children(recursive=True)]
         for process in doomed:
-            process.kill()
+            # Some end by themselves when the first of them is gone.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait()
         psutil.wait_procs(doomed, timeout=STOP_SECONDS)
 

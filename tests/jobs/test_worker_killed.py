@@ -16,7 +16,9 @@ from tests.runners.conftest import living
 from tests.servers import LiveApplication, serve_application
 
 pytestmark = pytest.mark.server
-MARK = "sleep\x0091."
+# In no other process of the machine, such as those of this file's tests in another process of the test run.
+SECONDS = f"91.{os.getpid()}"
+MARK = f"sleep\0{SECONDS}"
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def submit(application: LiveApplication, name: str, script: str) -> None:
 
 
 def test_killed_in_a_job(application: LiveApplication) -> None:
-    submit(application, "first", "(setsid sleep 91.1 &); sleep 91.2")
+    submit(application, "first", f"(setsid sleep {SECONDS}1 &); sleep {SECONDS}2")
     assert until(lambda: len(living(MARK)) == 2)
     assert job_of(application, "first")["status"] == "running"
 
@@ -67,11 +69,28 @@ def test_killed_in_a_job(application: LiveApplication) -> None:
 
 
 def test_everything_killed_in_a_job(application: LiveApplication) -> None:
-    submit(application, "first", "sleep 91.3")
+    submit(application, "first", f"sleep {SECONDS}")
     assert until(lambda: bool(living(MARK)))
     submit(application, "waiting", "echo fine")
     application.kill()
     assert until(lambda: not living(MARK), 15)
     application.start()
     assert until(lambda: job_of(application, "first")["status"] == "failed")
-    assert until(lambda: job_of(application, "waiting")["status"] == "succeeded")
+    assert until(lambda: job_of(application, "waiting")["status"] == "succeeded"), application.log[-5000:]
+
+
+def test_each_process_of_the_worker_is_killed_while_it_waits(application: LiveApplication) -> None:
+    """Also the clock: what it sends is all that finds work of the dead."""
+    parent, *children = application.pids("worker")
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    assert until(lambda: not {*children} & {*application.pids("worker")}, 15)
+    submit(application, "first", "echo fine")
+    assert until(lambda: job_of(application, "first")["status"] == "succeeded"), application.log[-5000:]
+    # A job whose worker died is found by what the clock sends.
+    submit(application, "second", f"sleep {SECONDS}")
+    assert until(lambda: bool(living(MARK)))
+    for pid in application.pids("worker"):
+        if pid != parent:
+            os.kill(pid, signal.SIGKILL)
+    assert until(lambda: job_of(application, "second")["status"] == "failed"), application.log[-5000:]

@@ -9,7 +9,8 @@ from queue import Empty
 
 import pytest
 from django.db import transaction
-from kombu import Connection
+from kombu import Connection, Consumer, Queue
+from kombu.asynchronous import Hub
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from datasets_app.queue import enqueue
@@ -91,25 +92,32 @@ def test_each_message_is_taken_once_and_whole(tmp_path: Path) -> None:
 
 
 def wait_for_one(folder: Path, *, polling: float) -> float:
-    """Send a message to somebody who waits for it; return the seconds until it was taken."""
+    """Send a message to somebody whose event loop waits for it; return the seconds until it was taken."""
     for name in ("queue", "control"):
         (folder / name).mkdir(exist_ok=True)
-    options = {"data_folder_in": str(folder / "queue"), "data_folder_out": str(folder / "queue")}
-    options |= {"control_folder": str(folder / "control")}
-    # A name of its own: kombu remembers for the whole process which queues it has set up.
+    options: dict[str, object] = {"polling_interval": polling, "control_folder": str(folder / "control")}
+    options |= {"data_folder_in": str(folder / "queue"), "data_folder_out": str(folder / "queue")}
+    waits = threading.Event()
     taken: list[float] = []
 
     def take() -> None:
-        with Connection("filesystem://", transport_options=options | {"polling_interval": polling}) as connection:
-            queue = connection.SimpleQueue(folder.name)
-            queue.get(timeout=30).ack()
-            taken.append(time.monotonic())
-            queue.close()
+        loop = Hub()
+        # A name of its own: kombu remembers for the whole process which queues it has set up.
+        queues = [Queue(folder.name)]
+        with (
+            Connection("filesystem://", transport_options=options) as connection,
+            Consumer(connection, queues, on_message=lambda _message: taken.append(time.monotonic())),
+        ):
+            connection.register_with_event_loop(loop)
+            turns = loop.create_loop()
+            waits.set()
+            while not taken:
+                next(turns)
+        loop.close()
 
     taker = threading.Thread(target=take)
     taker.start()
-    # By then it looks into an empty folder.
-    time.sleep(0.5)
+    assert waits.wait(60)
     with Connection("filesystem://", transport_options=options) as connection:
         queue = connection.SimpleQueue(folder.name)
         sent = time.monotonic()
@@ -126,3 +134,10 @@ def test_who_waits_is_woken_at_once(tmp_path: Path) -> None:
 def test_where_nothing_can_wake_messages_are_found_now_and_then(tmp_path: Path) -> None:
     (tmp_path / "control" / WAKE).mkdir(parents=True)
     assert wait_for_one(tmp_path, polling=0.2) < 20
+
+
+def test_a_damaged_message_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "queue").mkdir()
+    (tmp_path / "queue" / f"{0:020}_cut-off.{tmp_path.name}.msg").touch()
+    assert wait_for_one(tmp_path, polling=20) < 10
+    assert "cut-off" in caplog.text
