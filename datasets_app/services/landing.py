@@ -199,7 +199,8 @@ class LargeFile:
         if self.hashed != self.source.size or (claimed is not None and claimed != digest):
             raise SourceError(Cause.DAMAGED, "The bytes that came are not those of the SHA-256 that was listed.")
         if self._checksum is not None and self._checksum.hexdigest() != self._expected:
-            raise SourceError(Cause.DAMAGED, "The bytes that came don't have the checksum that was listed.")
+            name = self.source.checksum.partition(":")[0]
+            raise SourceError(Cause.DAMAGED, f"The bytes that came don't have the {name} that the store tells.")
         return Copied(self.file.path, self.file.source.size, self.source, digest)
 
     def discard(self) -> None:

@@ -72,4 +72,4 @@ def verify_checksum(file: SourceFile, data: Data) -> None:
         return
     hasher.update(data)
     if hasher.hexdigest() != expected:
-        raise SourceError(Cause.DAMAGED, f"{file.key}: the bytes that came don't have the {name} that was listed.")
+        raise SourceError(Cause.DAMAGED, f"{file.key}: the bytes that came don't have the {name} that the store tells.")

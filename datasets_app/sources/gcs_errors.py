@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from datasets_app.sources.base import Cause, SourceError
+from datasets_app.sources.network_errors import read_retry_after
 
 if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError
@@ -68,7 +69,6 @@ def explain(reply: Reply, *, what: str, who: str) -> SourceError:
     `what` is the bucket or object that was asked for, `who` the service account's e-mail, empty for a stranger.
     """
     heard = _hear(reply)
-    wait = reply.headers.get("Retry-After", "")
     cause, words = BY_REASON.get(heard.reason) or BY_STATUS.get(reply.status) or (Cause.INVALID, "")
     if "requester pays" in heard.message:
         cause, words = Cause.DENIED, PAYER
@@ -78,7 +78,7 @@ def explain(reply: Reply, *, what: str, who: str) -> SourceError:
         told = f"{reply.status}: {heard.message}".rstrip(": ").rstrip(".")
         words = f"{STORE} refused to give {{what}} ({told.replace('{', '(').replace('}', ')')})."
     detail = words.format(what=what, who=who, status=reply.status)
-    return SourceError(cause, detail, retry_after=float(wait) if wait.isdecimal() else None)
+    return SourceError(cause, detail, retry_after=read_retry_after(reply.headers.get("Retry-After", "")))
 
 
 def explain_sign_in(error: GoogleAuthError, who: str) -> SourceError:

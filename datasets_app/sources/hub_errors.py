@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import hf_raise_for_status, parse_ratelimit_headers
 
 from datasets_app.sources.base import Cause, SourceError
+from datasets_app.sources.network_errors import read_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,8 +83,7 @@ def wait_of(headers: Mapping[str, str]) -> float | None:
     limit = parse_ratelimit_headers(headers)
     if limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)
-    wait = headers.get("Retry-After", "")
-    return float(wait) if wait.isdecimal() else None
+    return read_retry_after(headers.get("Retry-After", ""))
 
 
 def elsewhere(reply: Reply) -> SourceError:

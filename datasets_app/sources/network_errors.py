@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from urllib3 import exceptions
@@ -28,6 +30,17 @@ def explain_network_error(error: BaseException, *, host: str, store: str) -> Sou
         if sentence := _describe(one, host, store):
             return SourceError(Cause.UNREACHABLE, sentence)
     return SourceError(Cause.UNREACHABLE, f"The connection to {host} broke off ({type(chain[-1]).__name__}).")
+
+
+def read_retry_after(text: str) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait; it may also name a date."""
+    if text.isdecimal():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (until - datetime.now(UTC)).total_seconds()) if until.tzinfo else None
 
 
 def _describe(error: BaseException, host: str, store: str) -> str:

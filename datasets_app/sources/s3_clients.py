@@ -1,6 +1,7 @@
 """The clients of one connection to an S3 store: botocore for questions, obstore for bytes, both by the same route.
 
 Nothing comes from the environment or from `~/.aws`: neither credentials, which would be this machine's, nor settings.
+Neither tries again by itself: it would do so without minding for how long a busy store asks to be left alone.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ CONNECT_SECONDS: Final = 15
 # Without a byte. A whole request may take longer, but not for ever: a thread waits for it.
 SILENT_SECONDS: Final = 60
 REQUEST_SECONDS: Final = 600
-TRIES: Final = 2
 KEPT_CONNECTIONS: Final = 32
 # Credentials of a role change by themselves; they are asked for again after this.
 ROLE_SECONDS: Final = 60
@@ -114,7 +114,7 @@ class S3Clients:
     def store(self, bucket: str) -> S3Store:
         """Make obstore's client of a bucket. Raises botocore's errors, for what has to be found out before."""
         profile, region = self.profile, self.region(bucket)
-        endpoint, is_virtual = self._bucket_endpoint(bucket, region)
+        endpoint, is_virtual = self._bucket_endpoint(bucket)
         public = profile.access is Access.PUBLIC
         # Whatever is left out here could come from the environment.
         config: dict[str, Any] = {
@@ -144,8 +144,7 @@ class S3Clients:
             bucket,
             config=cast("S3Config", config),
             client_options=cast("ClientConfig", options),
-            # What is worth more patience is the importer's to decide.
-            retry_config={"max_retries": TRIES - 1, "retry_timeout": timedelta(seconds=REQUEST_SECONDS)},
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=REQUEST_SECONDS)},
             credential_provider=None if public else self._give_credential,
         )
 
@@ -178,7 +177,7 @@ class S3Clients:
             proxies={"http": proxy, "https": proxy} if proxy else {},
             connect_timeout=CONNECT_SECONDS,
             read_timeout=SILENT_SECONDS,
-            retries={"total_max_attempts": TRIES, "mode": "standard"},
+            retries={"total_max_attempts": 1, "mode": "standard"},
             max_pool_connections=KEPT_CONNECTIONS,
             signature_version=UNSIGNED if profile.access is Access.PUBLIC else "s3v4",
             s3={"addressing_style": "path" if profile.endpoint else "virtual"},
@@ -216,12 +215,11 @@ class S3Clients:
             "expires_at": datetime.now(UTC) + timedelta(seconds=ROLE_SECONDS) if changes else None,
         }
 
-    def _bucket_endpoint(self, bucket: str, region: str) -> tuple[str, bool]:
+    def _bucket_endpoint(self, bucket: str) -> tuple[str, bool]:
         """Return the address for a bucket's objects, and whether the bucket is in its host name."""
         if self.profile.endpoint:
             return self.profile.endpoint, False
-        client = self._botos.get(region) or self.boto(bucket)
-        endpoint = str(client.meta.endpoint_url)
+        endpoint = str(self.boto(bucket).meta.endpoint_url)
         # A dot would make the name longer than the certificate covers.
         if "." in bucket:
             return endpoint, False

@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 
 from datasets_app.sources.base import Cause, SourceError
 from datasets_app.sources.guard import find_refusal
-from datasets_app.sources.network_errors import explain_network_error
+from datasets_app.sources.network_errors import explain_network_error, read_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,14 +190,13 @@ def _hear(error: ClientError) -> Heard:
     told = answer.get("Error", {})
     message = told.get("Message", "")
     region = _REGION.search(message)
-    wait = headers.get("retry-after", "")
     return Heard(
         status=metadata.get("HTTPStatusCode", 0),
         # Of a HEAD request, all there is of the code is the status.
         code=told.get("Code", "") if not told.get("Code", "").isdecimal() else "",
         message=message[:300],
         region=headers.get("x-amz-bucket-region") or (region[2] if region else ""),
-        retry_after=float(wait) if wait.isdecimal() else None,
+        retry_after=read_retry_after(headers.get("retry-after", "")),
     )
 
 

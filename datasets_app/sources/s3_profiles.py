@@ -37,6 +37,7 @@ class Profile:
 
     `endpoint` is None for Amazon's own, which depends on the region. `region` may be empty there: each bucket's is
     found out. `plain_checksums`: no checksum headers that are not asked for, which only Amazon is sure to know.
+    `has_md5_etags`: where nothing else is said, ETags are documented to be MD5 sums.
     """
 
     store: str
@@ -50,6 +51,7 @@ class Profile:
     requester_pays: bool = False
     plain_checksums: bool = True
     finds_region: bool = False
+    has_md5_etags: bool = False
 
 
 class S3Provider:
@@ -147,6 +149,7 @@ class AmazonS3(S3Provider):
             requester_pays=bool(values.get("requester_pays")),
             plain_checksums=False,
             finds_region=True,
+            has_md5_etags=True,
         )
 
     def _normalise(self, values: dict[str, str]) -> list[ErrorItem]:
@@ -241,6 +244,7 @@ class CloudflareR2(S3Provider):
             access_key=values.get("access_key", ""),
             secret_key=secrets.get("secret_key", ""),
             session_token=secrets.get("session_token", ""),
+            has_md5_etags=True,
         )
 
     def _normalise(self, values: dict[str, str]) -> list[ErrorItem]:

@@ -204,6 +204,23 @@ def test_spoiled_bytes_are_read_again_and_never_believed(exact_server: S3Server)
     assert Blob.objects.count() == 1
 
 
+def test_small_files_are_compared_with_what_the_store_tells(fronted: Importer, bucket: Bucket, front: S3Front) -> None:
+    files = {f"file{n}": b"%d" % n * 100 for n in range(20)}
+    bucket.put(files)
+    front.fail(rf"GET /{bucket.name}/file7", times=1, spoil=True)
+    run = fronted.bring(bucket.name)
+    assert files_of(run.version) == files
+
+    bucket.put({"file7": b"another"})
+    front.fail(rf"GET /{bucket.name}/file7", times=-1, spoil=True)
+    run = fronted.bring(bucket.name)
+
+    assert run.status == Import.Status.FAILED
+    (problem,) = run.problems.all()
+    assert (problem.path, problem.cause) == ("file7", Cause.DAMAGED)
+    assert "MD5" in problem.reason
+
+
 def test_a_storm_of_refusals_is_waited_out(fronted: Importer, bucket: Bucket, front: S3Front) -> None:
     files = {f"file{n:03}": b"%d" % n for n in range(200)}
     bucket.put(files)

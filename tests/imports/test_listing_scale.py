@@ -33,11 +33,13 @@ def list_all(count: int) -> int:
             return run.is_listed
 
         work_until(run, is_listed, seconds=1200)
+        # Before anything else: to count rows, SQLite maps the whole file into memory.
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
         assert (run.listed_files, run.refused_files) == (count, 0)
         assert StagedFile.objects.filter(version=run.version).count() == count
         parts = ImportPart.objects.filter(run=run)
         assert sum(parts.values_list("file_count", flat=True)) == count
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        return grown
     finally:
         store.stop()
 
@@ -54,4 +56,4 @@ def test_tens_of_thousands_of_keys(transactional_db: None) -> None:
 
 @pytest.mark.nightly
 def test_a_million_keys(transactional_db: None) -> None:
-    assert list_all(1_000_000) < 120 * MIB
+    assert list_all(1_000_000) < 60 * MIB

@@ -1,0 +1,135 @@
+"""The bytes of a bucket's objects: by obstore, and by botocore where obstore can't, or where more has to be known."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import obstore
+from obstore.exceptions import BaseError
+
+from datasets_app.sources.base import Cause, Data, SourceError, SourceFile
+from datasets_app.sources.s3_errors import explain_obstore, is_certificate, is_connecting
+from datasets_app.sources.s3_listing import etag_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+    from obstore import GetOptions
+
+    from datasets_app.sources.places import Place
+    from datasets_app.sources.s3 import S3Source
+
+T = TypeVar("T")
+
+# Keys that obstore would write otherwise: empty parts, "." and "..", control characters.
+_ODD: Final = re.compile(r"(^|/)(\.{0,2})(/|$)|[\x00-\x1f\x7f]")
+HICCUP_SECONDS: Final = 0.1
+# For so long nobody asks a store again that said it was busy, but not for how long.
+ASKED_SECONDS: Final = 1.0
+
+
+class S3Reader:
+    """Reads objects, as they were listed. Safe to use from several threads."""
+
+    def __init__(self, source: S3Source, place: Place) -> None:
+        self._source = source
+        self._place = place
+        self._needs_botocore = False
+        # What a busy store said last, and until when that is believed.
+        self._busy_until = 0.0
+        self._is_told = False
+        self._asking = threading.Lock()
+        with source.asking(place.shown):
+            self._store = source.clients.store(place.bucket)
+
+    def read(self, file: SourceFile, options: GetOptions) -> Data:
+        """Read an object, or a range of it."""
+        if etag := etag_of(file):
+            options["if_match"] = etag
+        return once_more(lambda: self._read(file, options), even_busy=False)
+
+    def head(self, file: SourceFile) -> dict[str, Any]:
+        """Ask for what the store keeps beside the bytes, its checksum for instance."""
+        etag = etag_of(file)
+        given: dict[str, Any] = {"IfMatch": etag} if etag else {}
+
+        def ask() -> dict[str, Any]:
+            with self._source.asking(self._what(file)):
+                answer = self._boto().head_object(
+                    Bucket=self._place.bucket, Key=file.key, ChecksumMode="ENABLED", **given, **self._source.payer
+                )
+            return cast("dict[str, Any]", answer)
+
+        return once_more(ask)
+
+    def _read(self, file: SourceFile, options: GetOptions) -> Data:
+        if not self._needs_botocore and not _ODD.search(file.key):
+            try:
+                # A view: a copy would cost as much as half of the hashing.
+                return memoryview(obstore.get(self._store, file.key, options=options).bytes())
+            except (BaseError, OSError) as error:
+                failure = error
+            # Not raised as its cause: obstore's text holds the request's headers, and so the session token.
+            if is_connecting(failure):
+                self._connect_otherwise(failure)
+            if not self._needs_botocore:
+                told = explain_obstore(failure, self._source.where(self._what(file)))
+                if told.cause != Cause.BUSY:
+                    raise told
+                return self._hear_how_long(file, options, told)
+        return self._read_slowly(file, options)
+
+    def _hear_how_long(self, file: SourceFile, options: GetOptions, busy: SourceError) -> Data:
+        """Put the same question by botocore, which tells Retry-After: one thread for all that were refused."""
+        with self._asking:
+            left = self._busy_until - time.monotonic()
+            if left > 0:
+                raise SourceError(Cause.BUSY, busy.detail, retry_after=left if self._is_told else None)
+            self._busy_until, self._is_told = time.monotonic() + ASKED_SECONDS, False
+            try:
+                return self._read_slowly(file, options)
+            except SourceError as error:
+                if error.retry_after:
+                    self._busy_until, self._is_told = time.monotonic() + error.retry_after, True
+                raise
+
+    def _connect_otherwise(self, error: Exception) -> None:
+        """Find out why obstore got no connection, which it does not tell; raises SourceError when it is known."""
+        with self._source.asking(self._place.shown):
+            self._boto().head_bucket(Bucket=self._place.bucket)
+        # A self-signed certificate that calls itself an authority, as OpenSSL makes them: obstore's TLS refuses it
+        # whatever is trusted.
+        if is_certificate(error):
+            self._needs_botocore = True
+
+    def _read_slowly(self, file: SourceFile, options: GetOptions) -> bytes:
+        given: dict[str, Any] = {"IfMatch": options["if_match"]} if "if_match" in options else {}
+        if "range" in options:
+            first, end = cast("tuple[int, int]", options["range"])
+            given["Range"] = f"bytes={first}-{end - 1}"
+        with self._source.asking(self._what(file)):
+            answer = self._boto().get_object(Bucket=self._place.bucket, Key=file.key, **given, **self._source.payer)
+            with closing(answer["Body"]) as body:
+                return body.read()
+
+    def _what(self, file: SourceFile) -> str:
+        return f"{self._place.bucket}/{file.key}"
+
+    def _boto(self) -> S3Client:
+        return self._source.clients.boto(self._place.bucket)
+
+
+def once_more(work: Callable[[], T], *, even_busy: bool = True) -> T:
+    """Forgive one hiccup; where a store says for how long it wants to be left alone, that is for the caller to do."""
+    try:
+        return work()
+    except SourceError as error:
+        if not error.transient or error.retry_after or (error.cause == Cause.BUSY and not even_busy):
+            raise
+    time.sleep(HICCUP_SECONDS)
+    return work()
