@@ -18,10 +18,11 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final, Protocol
 
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader
 
@@ -45,20 +46,52 @@ class Sandbox:
     hidden: tuple[Path, ...] = ()
 
 
-def run_preview(
+class Worker(Protocol):
+    """A running worker; what is needed of subprocess.Popen."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """What it reads."""
+        ...
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """What it writes."""
+        ...
+
+    @property
+    def returncode(self) -> int | Any | None:  # noqa: ANN401 - as Popen has it
+        """How it ended; None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end."""
+        ...
+
+
+Start = Callable[[Sandbox, Budget], AbstractContextManager[Worker]]
+
+
+def run_preview(  # noqa: PLR0913 - what, of which file, within which limits
     kind: str,
     reader: Reader,
     ask: Ask,
     *,
     budget: Budget | None = None,
     sandbox: Sandbox | None = None,
+    start: Start | None = None,
 ) -> Preview | Product:
-    """Make a preview in a worker and return it.
+    """Make a preview in a worker (of `start`, for drills) and return it.
 
     Raises PreviewError with a sentence for people, whatever the file does to the decoder.
     """
     limits = budget or Budget()
-    with _worker(sandbox or Sandbox(), limits) as process:
+    with (start or start_worker)(sandbox or Sandbox(), limits) as process:
         request = {
             "kind": kind,
             "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
@@ -93,7 +126,7 @@ def _serve(channel: _Channel, reader: Reader, limits: Budget) -> Preview | Produ
 class _Channel:
     """The pipes to a worker, with a deadline and an eye on its memory."""
 
-    def __init__(self, process: subprocess.Popen[bytes], limits: Budget) -> None:
+    def __init__(self, process: Worker, limits: Budget) -> None:
         self._process = process
         self._limits = limits
         self._end = time.monotonic() + limits.seconds
@@ -149,7 +182,7 @@ class _Channel:
         return WorkerDiedError("The decoder gave up on this file.")
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:
+def _pipes(process: Worker) -> tuple[int, int]:
     if process.stdin is None or process.stdout is None:
         raise WorkerDiedError("The preview's process has no pipes.")
     os.set_blocking(process.stdin.fileno(), False)
@@ -157,7 +190,8 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _worker(sandbox: Sandbox, limits: Budget) -> Iterator[subprocess.Popen[bytes]]:
+def start_worker(sandbox: Sandbox, limits: Budget) -> Iterator[Worker]:
+    """Start a worker in its sandbox; whatever happens, it is gone at the end."""
     process = subprocess.Popen(
         _command(sandbox, limits),
         stdin=subprocess.PIPE,
@@ -193,7 +227,11 @@ def _environment() -> dict[str, str]:
 
 
 def _command(sandbox: Sandbox, limits: Budget) -> list[str]:
-    worker = [sys.executable, "-s", "-m", "datasets_app.previews.worker"]
+    # By its real path: nothing can be laid over a link, should the environment be one.
+    prefix, python = Path(sys.prefix).resolve(), Path(sys.executable)
+    if python.is_relative_to(sys.prefix):
+        python = prefix / python.relative_to(sys.prefix)
+    worker = [str(python), "-s", "-m", "datasets_app.previews.worker"]
     bubblewrap = shutil.which("bwrap")
     if bubblewrap is None:
         return worker
@@ -201,7 +239,7 @@ def _command(sandbox: Sandbox, limits: Budget) -> list[str]:
     for folder in sandbox.hidden:
         hidden += ["--tmpfs", str(folder)]
     # Once more after what is hidden, which the program may lie below.
-    needed = [ROOT / "datasets_app", Path(sys.prefix)]
+    needed = [ROOT / "datasets_app", prefix]
     shown = [part for path in needed for part in ("--ro-bind", str(path), str(path))]
     return [
         bubblewrap,

@@ -6,20 +6,22 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
 
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError
-from datasets_app.previews.process import run_preview
+from datasets_app.previews.process import run_preview, start_worker
 from datasets_app.previews.registry import KINDS
+from tests.previews.nursery import Nursery
 from tests.previews.test_kinds import Bytes, parquet, picture
 from tests.previews.test_more_kinds import ARCHIVES, FILES, film, packed, pdf, safetensors
 
 CASES = 50
 NIGHTLY_CASES = 2000
 SECONDS = 8
+MOST_MEMORY = 512 * 2**20
 NAMES = [
     "a.parquet",
     "a.csv",
@@ -91,13 +93,21 @@ def damage(data: bytes, chance: random.Random) -> bytes:
     return bytes(raw)
 
 
-def drill(kind: str, cases: int) -> None:
+@pytest.fixture
+def nursery() -> Iterator[Nursery]:
+    """Start the process that workers are forked from."""
+    with Nursery() as running:
+        yield running
+
+
+def drill(kind: str, cases: int, nursery: Nursery) -> None:
     name, make = SAMPLES[kind]
     whole = make()
     chance = random.Random(f"{kind} {cases}")
     parts = ("", *KINDS[kind].parts)
     # What is whole is shown: otherwise the rest would prove nothing.
     assert isinstance(run_preview(kind, Bytes(whole), Ask(name)), Preview)
+    peak = 0
     for case in range(cases):
         data = whole if case % 10 == 9 else damage(whole, chance)
         # Each tenth is whole but under another kind's name.
@@ -106,14 +116,19 @@ def drill(kind: str, cases: int) -> None:
             label, part=chance.choice(parts), options={"member": "README.md"} if kind == "archive" and case % 2 else {}
         )
         began = time.monotonic()
+        # Each fifth by a process of its own, as the pages do it.
+        start = start_worker if case % 5 == 0 else nursery.start
         try:
-            run_preview(kind, Bytes(data), ask, budget=Budget(seconds=SECONDS))
+            run_preview(kind, Bytes(data), ask, budget=Budget(seconds=SECONDS), start=start)
         except PreviewError as error:
             said = str(error)
         else:
             said = "nothing wrong"
         assert said, (kind, case)
         assert time.monotonic() - began < SECONDS + 3, (kind, case)
+        peak = max(peak, nursery.peak)
+    assert peak < MOST_MEMORY
+    assert nursery.children() == []
     left = [
         child for child in psutil.Process().children(recursive=True) if "previews.worker" in " ".join(child.cmdline())
     ]
@@ -121,19 +136,25 @@ def drill(kind: str, cases: int) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_broken_files(kind: str) -> None:
-    drill(kind, CASES)
+def test_broken_files(kind: str, nursery: Nursery) -> None:
+    drill(kind, CASES, nursery)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_very_many_broken_files(kind: str) -> None:
-    drill(kind, NIGHTLY_CASES)
+def test_very_many_broken_files(kind: str, nursery: Nursery) -> None:
+    drill(kind, NIGHTLY_CASES, nursery)
 
 
-def test_every_kind_of_archive_is_drilled() -> None:
+def test_every_kind_of_archive_is_drilled(nursery: Nursery) -> None:
     chance = random.Random(1)
     for name, data in ARCHIVES:
         for _ in range(10):
             with contextlib.suppress(PreviewError):
-                run_preview("archive", Bytes(damage(data, chance)), Ask(name), budget=Budget(seconds=SECONDS))
+                run_preview(
+                    "archive",
+                    Bytes(damage(data, chance)),
+                    Ask(name),
+                    budget=Budget(seconds=SECONDS),
+                    start=nursery.start,
+                )
