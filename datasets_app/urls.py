@@ -10,6 +10,7 @@ from datasets_app.views import (
     compare,
     connections,
     datasets,
+    file_compare,
     import_new,
     imports,
     job_new,
@@ -110,6 +111,8 @@ dataset_pages = [
     path(f"{VERSION}overlap/", overlap.version_overlap, name="version_overlap"),
     path(f"{VERSION}search/", tree.version_search, name="version_search"),
     path(f"{VERSION}files/<path:path>", tree.file_detail, name="file_detail"),
+    path(f"{VERSION}compare/<path:path>", file_compare.file_compare, name="file_compare"),
+    path(f"{VERSION}sql/", file_compare.version_sql, name="version_sql"),
     path(f"{VERSION}products/<path:path>", tree.file_product, name="file_product"),
 ]
 

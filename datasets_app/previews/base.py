@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Final, Protocol, Self
 
@@ -140,6 +140,10 @@ class Kind(ABC):
     @abstractmethod
     def show(self, reader: Reader, ask: Ask) -> Preview | Product:
         """Make the page or the part; PreviewError, or any exception of a library, when the file is not right."""
+
+    def show_together(self, readers: Sequence[Reader], ask: Ask) -> Preview | Product:
+        """Make the page of several files; those kinds that know of one alone show the first."""
+        return self.show(readers[0], ask)
 
     def arrange(self, page: Preview, ask: Ask) -> Preview:  # noqa: ARG002 - for those that have something to arrange
         """Choose what is shown of a kept page, in the process of the web server: only figures and texts."""

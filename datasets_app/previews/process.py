@@ -1,9 +1,9 @@
 """Run a preview in a process of its own that can read the file and nothing else, and be killed.
 
 The two sides speak in frames: one letter, the length (4 bytes, big-endian), the body. The worker asks for bytes
-(`R`: offset and length), the parent answers (`B`); at the end comes a page (`P`, JSON), a product (`X`: media type, a
-NUL, the bytes) or an error (`E`, text). Where bubblewrap is installed, the worker has no network, no other processes,
-a read-only disk without the server's data, and no capabilities.
+(`R`: number of the file, offset and length), the parent answers (`B`); at the end comes a page (`P`, JSON), a product
+(`X`: media type, a NUL, the bytes) or an error (`E`, text). Where bubblewrap is installed, the worker has no network,
+no other processes, a read-only disk without the server's data, and no capabilities.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import IO, Any, Final, Protocol
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader
 
 HEADER: Final = struct.Struct(">cI")
-RANGE: Final = struct.Struct(">QQ")
+RANGE: Final = struct.Struct(">IQQ")
 MOST_FRAME: Final = 64 * 2**20
 # How often the worker's memory is looked at.
 WATCH_SECONDS: Final = 0.05
@@ -82,37 +82,39 @@ def run_preview(  # noqa: PLR0913 - what, of which file, within which limits
     reader: Reader,
     ask: Ask,
     *,
+    others: Sequence[Reader] = (),
     budget: Budget | None = None,
     sandbox: Sandbox | None = None,
     start: Start | None = None,
 ) -> Preview | Product:
-    """Make a preview in a worker (of `start`, for drills) and return it.
+    """Make a preview of a file, or of it and `others` together, in a worker (of `start`, for drills) and return it.
 
     Raises PreviewError with a sentence for people, whatever the file does to the decoder.
     """
     limits = budget or Budget()
+    readers = [reader, *others]
     with (start or start_worker)(sandbox or Sandbox(), limits) as process:
         request = {
             "kind": kind,
             "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
-            "size": reader.size,
+            "sizes": [one.size for one in readers],
             "budget": asdict(limits),
         }
         channel = _Channel(process, limits)
         channel.send(b"Q", json.dumps(request).encode())
-        return _serve(channel, reader, limits)
+        return _serve(channel, readers, limits)
 
 
-def _serve(channel: _Channel, reader: Reader, limits: Budget) -> Preview | Product:
+def _serve(channel: _Channel, readers: Sequence[Reader], limits: Budget) -> Preview | Product:
     left = limits.read_bytes
     while True:
         letter, body = channel.receive()
         if letter == b"R":
-            offset, length = RANGE.unpack(body)
+            number, offset, length = RANGE.unpack(body)
             left -= length
             if left < 0 or length > MOST_FRAME:
                 raise PreviewError("More of the file would have to be read than a preview may.")
-            channel.send(b"B", reader.read(offset, length))
+            channel.send(b"B", readers[number].read(offset, length))
         elif letter == b"P":
             return Preview.from_json(body)
         elif letter == b"X":

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from datasets_app.previews.archives import ArchiveKind
 from datasets_app.previews.arrays import ArrayKind, Hdf5Kind
+from datasets_app.previews.comparison import ComparisonKind
 from datasets_app.previews.documents import NotebookKind, PdfKind
 from datasets_app.previews.encrypted import EncryptedKind
 from datasets_app.previews.images import ImageKind
+from datasets_app.previews.joined_tables import JoinedTablesKind
 from datasets_app.previews.markdown import MarkdownKind
 from datasets_app.previews.media import MediaKind
 from datasets_app.previews.structured import JsonKind
@@ -39,6 +41,8 @@ _IN_ORDER: Final[tuple[Kind, ...]] = (
     TextKind(),
 )
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _IN_ORDER}
+# What is made of several files, and never chosen for one.
+TOGETHER: Final[dict[str, Kind]] = {kind.name: kind for kind in (ComparisonKind(), JoinedTablesKind())}
 
 
 def recognise(head: bytes, name: str) -> Kind | None:

@@ -34,6 +34,8 @@ class TableFile:
     rows: int | None
     opener: Any
     parquet: Any = None
+    # Where `parquet` is read from.
+    file: Any = None
 
     def batches(self) -> Iterator[Any]:
         """Stream record batches from the beginning."""
@@ -118,13 +120,14 @@ def _stream(reader: Reader, head: bytes) -> io.BufferedIOBase:
 def _open_parquet(reader: Reader) -> TableFile:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(as_file(reader, buffer=64 * 1024), pre_buffer=False)
+    source = as_file(reader, buffer=64 * 1024)
+    file = pq.ParquetFile(source, pre_buffer=False)
     schema = file.schema_arrow
 
     def batches() -> Iterator[Any]:
         yield from file.iter_batches(batch_size=BATCH_ROWS * 8, use_threads=False)
 
-    return TableFile("Parquet", schema, file.metadata.num_rows, batches, parquet=file)
+    return TableFile("Parquet", schema, file.metadata.num_rows, batches, parquet=file, file=source)
 
 
 def _parquet_slice(file: Any, schema: Any, start: int, count: int) -> Any:  # noqa: ANN401

@@ -9,6 +9,8 @@ from datasets_app.previews.base import MOST_COLUMNS, PAGE_ROWS, Ask, Kind, Previ
 from datasets_app.previews.table_files import TableFile, as_text, open_table, table_format
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datasets_app.previews.base import Reader
 
 OPERATORS: Final = {
@@ -58,7 +60,7 @@ class TableKind(Kind):
         if view == "statistics":
             data, notes = table_statistics.measure(table)
         elif view == "sql":
-            data = _answer(table, ask.options.get("sql", ""))
+            data = answer_query(_source(table), ask.options.get("sql", ""))
         else:
             data = _page(table, ask)
         data |= {
@@ -101,7 +103,7 @@ def _page(table: TableFile, ask: Ask) -> dict[str, Any]:
     start = (page - 1) * PAGE_ROWS
     sort, where, values = _choices(table, ask)
     if sort or where:
-        names = ", ".join(map(_quoted, table.schema.names[:MOST_COLUMNS]))
+        names = ", ".join(map(quoted, table.schema.names[:MOST_COLUMNS]))
         connection = connect()
         register(connection, table)
         query = f"SELECT {names} FROM data {where} {sort} LIMIT {PAGE_ROWS + 1} OFFSET {start}"  # noqa: S608 - quoted names of columns
@@ -129,18 +131,49 @@ def _choices(table: TableFile, ask: Ask) -> tuple[str, str, list[str]]:
     sort = ask.options.get("sort", "")
     order = ""
     if sort.removeprefix("-") in names:
-        order = f"ORDER BY {_quoted(sort.removeprefix('-'))} {'DESC' if sort.startswith('-') else 'ASC'} NULLS LAST"
+        order = f"ORDER BY {quoted(sort.removeprefix('-'))} {'DESC' if sort.startswith('-') else 'ASC'} NULLS LAST"
     column, operator = ask.options.get("column", ""), ask.options.get("op", "")
     if column not in names or operator not in OPERATORS:
         return order, "", []
     _, condition, pattern = OPERATORS[operator]
     value = ask.options.get("value", "")
     values = [] if pattern is None else [pattern.format(value)]
-    return order, f"WHERE {condition.format(column=_quoted(column))}", values
+    return order, f"WHERE {condition.format(column=quoted(column))}", values
 
 
-def _answer(table: TableFile, sql: str) -> dict[str, Any]:
-    """Answer one SELECT over the table `data`."""
+def _source(table: TableFile) -> Any:  # noqa: ANN401 - a dataset or a stream of batches
+    """Give the table to DuckDB, which reads of Parquet the columns and row groups that it needs, of others all."""
+    import pyarrow as pa
+
+    if table.parquet is None:
+        return pa.RecordBatchReader.from_batches(table.schema, table.batches())
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    return parquet_dataset([table.file], ["The file"])[0]
+
+
+def parquet_dataset(files: Sequence[Any], paths: Sequence[str]) -> tuple[Any, int]:
+    """Open Parquet files as one dataset, with the columns of all of them; return it and the number of its rows."""
+    import pyarrow as pa
+    from pyarrow import dataset
+
+    form = dataset.ParquetFileFormat()
+    pieces = [form.make_fragment(pa.PythonFile(file, mode="r")) for file in files]
+    for piece, path in zip(pieces, paths, strict=True):
+        try:
+            piece.ensure_complete_metadata()
+        except (pa.ArrowInvalid, OSError):
+            raise PreviewError(f"{path} is no Parquet file, or it is damaged.") from None
+    try:
+        schema = pa.unify_schemas([piece.physical_schema for piece in pieces], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise PreviewError(f"The tables have no common schema: {str(error).splitlines()[0]}") from None
+    rows = sum(piece.metadata.num_rows for piece in pieces)
+    return dataset.FileSystemDataset(pieces, schema, form), rows
+
+
+def answer_query(source: Any, sql: str) -> dict[str, Any]:  # noqa: ANN401
+    """Answer one SELECT over the table `data`, which is what DuckDB can read of Arrow."""
     import duckdb
 
     if not sql.strip():
@@ -153,7 +186,7 @@ def _answer(table: TableFile, sql: str) -> dict[str, Any]:
         }:
             return {"columns": [], "rows": [], "error": "Only one SELECT at a time is answered here."}
         connection = connect()
-        register(connection, table)
+        connection.register("data", source)
         reader = connection.execute(sql[:MOST_SQL]).to_arrow_reader(MOST_SQL_ROWS + 1)
         rows = next(iter(reader), None)
     except duckdb.Error as error:
@@ -196,7 +229,8 @@ def is_number(kind: Any) -> bool:  # noqa: ANN401 - a pyarrow.DataType
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """Write the name of a column as SQL does."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -11,14 +11,14 @@ from typing import BinaryIO, cast
 
 from datasets_app.previews.base import Ask, PreviewError, Product
 from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
-from datasets_app.previews.registry import KINDS
+from datasets_app.previews.registry import KINDS, TOGETHER
 
 
 class PipedReader:
     """A file whose bytes the parent gives on request. Libraries may read from threads of their own."""
 
-    def __init__(self, channel: Channel, size: int) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, number: int, size: int) -> None:
+        self._channel, self._number = channel, number
         self.size = size
 
     def read(self, offset: int, length: int) -> bytes:
@@ -26,7 +26,7 @@ class PipedReader:
         length = max(0, min(length, self.size - offset))
         parts = []
         while length > 0:
-            part = self._channel.ask(RANGE.pack(offset, min(length, MOST_FRAME // 4)))
+            part = self._channel.ask(RANGE.pack(self._number, offset, min(length, MOST_FRAME // 4)))
             if not part:
                 raise PreviewError("The file ends too early.")
             parts.append(part)
@@ -67,9 +67,9 @@ def main() -> None:
     request = json.loads(channel.receive())
     _limit(request["budget"])
     ask = Ask(**request["ask"])
-    reader = PipedReader(channel, request["size"])
+    readers = [PipedReader(channel, number, size) for number, size in enumerate(request["sizes"])]
     try:
-        answer = KINDS[request["kind"]].show(reader, ask)
+        answer = {**KINDS, **TOGETHER}[request["kind"]].show_together(readers, ask)
         if isinstance(answer, Product):
             channel.send(b"X", answer.to_bytes())
         else:

@@ -20,7 +20,7 @@ from datasets_app.services import preview_cache
 from datasets_app.services.content import read_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from datasets_app.models import Blob, File
     from datasets_app.previews.base import Kind
@@ -84,7 +84,7 @@ class BlobReader:
 
 def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Shown:
     """Make the page of a file that the caller may read; whatever is wrong with it, its first bytes are shown."""
-    head = b"".join(read_blob(file.blob, length=HEAD_BYTES))
+    head = read_head(file)
     plain = preview_plainly(head)
     kind = recognise(head, file.name)
     if kind is None:
@@ -99,7 +99,7 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
 
 def make_product(file: File, *, part: str, options: Mapping[str, str] | None = None) -> Product:
     """Make a picture, a thumbnail or another part of a file that the caller may read."""
-    head = b"".join(read_blob(file.blob, length=HEAD_BYTES))
+    head = read_head(file)
     kind = recognise(head, file.name)
     if kind is None or part not in kind.parts:
         raise NotFound(f"There is no {part} of {file.name}.")
@@ -109,7 +109,20 @@ def make_product(file: File, *, part: str, options: Mapping[str, str] | None = N
     raise Unavailable(str(answer))
 
 
-def _answer(blob: Blob, kind: Kind, ask: Ask) -> Preview | Product | str:
+def read_head(file: File) -> bytes:
+    """Read what a file is recognised by."""
+    return b"".join(read_blob(file.blob, length=HEAD_BYTES))
+
+
+def answer_together(blobs: Sequence[Blob], kind: Kind, ask: Ask) -> Preview | Product | str:
+    """Make the page of several files by a kind that takes them together; a failure is a sentence.
+
+    The options must tell the digests of all files but the first, since the answer is kept by them.
+    """
+    return _answer(blobs[0], kind, ask, others=blobs[1:])
+
+
+def _answer(blob: Blob, kind: Kind, ask: Ask, *, others: Sequence[Blob] = ()) -> Preview | Product | str:
     """Look into the cache, then into the file; a failure is a sentence."""
     if kind.options is not None:
         ask = Ask(ask.name, ask.part, {name: value for name, value in ask.options.items() if name in kind.options})
@@ -121,7 +134,8 @@ def _answer(blob: Blob, kind: Kind, ask: Ask) -> Preview | Product | str:
         return "Many previews are being made just now. Load the page again in a moment."
     answer: Preview | Product | str
     try:
-        answer = run_preview(kind.name, BlobReader(blob), ask, budget=_budget(), sandbox=_sandbox())
+        readers = [BlobReader(other) for other in others]
+        answer = run_preview(kind.name, BlobReader(blob), ask, others=readers, budget=_budget(), sandbox=_sandbox())
     except PreviewError as error:
         answer = str(error)
     finally:

@@ -87,6 +87,7 @@ def version_diff(request: SignedInRequest, team: str, name: str, number: int | s
         # What the rows' links begin with.
         "old_url": _files_url(old),
         "new_url": _files_url(new),
+        "compare_url": reverse("file_compare", args=(team, name, old.number, "-")).removesuffix("-"),
         "old_tree": reverse("version_tree", args=(team, name, old.number)),
         "new_tree": reverse("version_tree", args=(team, name, new.number)),
     }

@@ -51,6 +51,7 @@ def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -
         "tree_url": reverse("version_tree", args=(team.name, name, version.number)),
         "files_url": reverse("file_detail", args=(team.name, name, version.number, "-")).removesuffix("-"),
         "products_url": reverse("file_product", args=(team.name, name, version.number, "-")).removesuffix("-"),
+        "sql_url": reverse("version_sql", args=(team.name, name, version.number)),
         "bytes_url": f"{api}/files/{quote(path)}",
         "api_url": api,
     }

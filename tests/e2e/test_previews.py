@@ -25,6 +25,7 @@ BOOK = {
 FILES = {
     "README.md": b"---\nlicense: mit\n---\n# Kinds\n\nSee [the code](code.py).\n\n| a | b |\n| - | - |\n| 1 | 2 |\n",
     "table.parquet": parquet(500),
+    "short.parquet": parquet(400),
     "data.json": json.dumps({"a": [1, None, "x"], "b": {"c": True}}).encode(),
     "code.py": b"def f():\n    return 1\n",
     "long.txt": b"some words\n" * 5000,
@@ -53,6 +54,13 @@ PAGES = [
     "files/table.parquet?view=sql&sql=nonsense",
     "files/files.zip?member=README.md",
     "files/model.safetensors?item=layer.weight",
+    "sql/?files=*.parquet&sql=SELECT+label,+count(*)+AS+n+FROM+data+GROUP+BY+label",
+    "sql/?files=nothing*",
+    "compare/code.py?with=1&other=README.md",
+    "compare/table.parquet?with=1&other=short.parquet",
+    "compare/train/cat/1.png?with=1&other=train/dog/2.png",
+    "compare/sound.wav?with=1&other=film.mp4",
+    "compare/doc.pdf",
 ]
 
 
@@ -103,6 +111,20 @@ def test_pictures_of_a_folder_are_drawn(content: LiveApplication, signed_in: Pag
     drawn.click()
     signed_in.wait_for_load_state("networkidle")
     assert signed_in.evaluate("document.querySelector('.preview img').naturalWidth") == 60
+
+
+def test_pictures_are_laid_over_each_other(content: LiveApplication, signed_in: Page) -> None:
+    signed_in.goto(f"{content.url}{VERSION}compare/train/cat/1.png?with=1&other=train/dog/2.png")
+    signed_in.wait_for_load_state("networkidle")
+    above = signed_in.locator(".frames .above")
+    signed_in.get_by_label("One over the other").check()
+    slider = signed_in.get_by_label("@1 to @1")
+    slider.press("End")
+    expect(above).to_have_css("opacity", "1")
+    slider.press("Home")
+    expect(above).to_have_css("opacity", "0")
+    signed_in.get_by_label("Difference").check()
+    expect(above).to_have_css("mix-blend-mode", "difference")
 
 
 def test_a_film_can_be_sought(content: LiveApplication, signed_in: Page) -> None:
