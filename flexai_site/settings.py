@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 from csp.constants import NONE, SELF, WASM_UNSAFE_EVAL
 
-from flexai_site.environment import Environment, file_storage, lasting_secret, make_folder, new_encryption_key
+from flexai_site.environment import (
+    Environment,
+    SettingError,
+    file_storage,
+    lasting_secret,
+    make_folder,
+    new_encryption_key,
+)
 from flexai_site.logs import logging_configuration
 
 # Lets classes name their type parameters at run time: `ModelAdmin[Dataset]`.
@@ -62,6 +69,16 @@ USE_X_FORWARDED_HOST = TRUST_PROXY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUST_PROXY else None
 _PUBLIC_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(PUBLIC_URL)) if PUBLIC_URL else ""
 CSRF_TRUSTED_ORIGINS = [_PUBLIC_ORIGIN] if PUBLIC_URL else []
+# Users' files are sent to browsers from there, by addresses that are good for so many seconds.
+RAW_ORIGIN = env.origin("RAW_ORIGIN")
+if RAW_ORIGIN:
+    if urlsplit(RAW_ORIGIN).path or urlsplit(RAW_ORIGIN).netloc == urlsplit(PUBLIC_URL).netloc:
+        raise SettingError(
+            "RAW_ORIGIN must be another origin than PUBLIC_URL, without a path, such as https://bytes.example.net"
+        )
+    ALLOWED_HOSTS = [*ALLOWED_HOSTS, urlsplit(RAW_ORIGIN).hostname or ""]
+RAW_SECONDS = env.number("RAW_SECONDS", 900, least=1, most=86_400)
+_RAW_SOURCES = [RAW_ORIGIN] if RAW_ORIGIN else []
 _HTTPS = PUBLIC_URL.startswith("https://")
 # Cookies are shared between ports of one host, so their names must not be anybody's.
 SESSION_COOKIE_NAME = "flexai_session"
@@ -79,8 +96,8 @@ CONTENT_SECURITY_POLICY = {
         # hash-wasm compiles its SHA-256; nothing else may be evaluated.
         "script-src": [SELF, WASM_UNSAFE_EVAL],
         "style-src": [SELF],
-        "img-src": [SELF, "blob:", "data:"],
-        "media-src": [SELF, "blob:"],
+        "img-src": [SELF, "blob:", "data:", *_RAW_SOURCES],
+        "media-src": [SELF, "blob:", *_RAW_SOURCES],
         "worker-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
@@ -108,6 +125,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "flexai_site.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    # Before everything that knows users or pages.
+    "datasets_app.api.raw.RawOriginMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "flexai_site.middleware.PageCompressionMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.http import content_disposition_header, parse_etags
 from ninja import Path, Router
 
 from datasets_app.api.auth import ApiRequest
 from datasets_app.api.schemas import Answer, Page, PathList
-from datasets_app.models import Version
-from datasets_app.services import downloads
+from datasets_app.models import File, Version
+from datasets_app.services import downloads, raw_addresses
 from datasets_app.services.browsing import Entry, find_file, list_directory
 from datasets_app.services.comparing import MOST_ROWS, Change, compare_versions
 from datasets_app.services.manifests import manifest_lines
@@ -161,7 +161,7 @@ def list_tree(  # noqa: PLR0913
     operation_id="read_file",
     summary="Read a file",
     url_name="read_file",
-    response={200: None, 206: None, 304: None, 416: None},
+    response={200: None, 206: None, 302: None, 304: None, 416: None},
 )
 def read_file(  # noqa: PLR0913
     request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], path: Path[str], *, inline: bool = False
@@ -169,34 +169,15 @@ def read_file(  # noqa: PLR0913
     """Send a file's bytes; understands Range, If-Range and If-None-Match. ETag is the SHA-256.
 
     With `inline`, pictures and plain text may be shown by a browser; everything else is always a download.
+    Where raw bytes have an origin of their own, a session is sent there by 302; a token never is.
     """
     version = _find(request, team, name, number)
     file = find_file(request.auth, version=version, path=path)
-    etag = f'"{file.blob.hex}"'
-    cache = CACHE if number.isdecimal() else LABEL_CACHE
-    known = parse_etags(request.headers.get("If-None-Match", ""))
-    if etag in known or f"W/{etag}" in known or known == ["*"]:
-        return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": cache})
-    # A range is asked of GET alone, and only while If-Range names these very bytes.
-    ranged = request.method == "GET" and request.headers.get("If-Range", etag) == etag
-    wanted = request.headers.get("Range", "") if ranged else ""
-    start, end, status = _range(wanted, file.blob.size)
-    response: HttpResponse | StreamingHttpResponse
-    if status == 416:  # noqa: PLR2004 - range not satisfiable
-        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.blob.size}"})
-    elif request.method == "HEAD":
-        response = HttpResponse(status=status)
-        response.headers["Content-Length"] = str(end - start)
-    else:
-        response = StreamingHttpResponse(downloads.read_file(file, offset=start, length=end - start), status=status)
-        response.headers["Content-Length"] = str(end - start)
-    if status == 206:  # noqa: PLR2004 - partial content
-        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.blob.size}"
-    _describe(response, file.name, inline=inline)
-    response.headers["ETag"] = etag
-    response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Cache-Control"] = cache
-    return response
+    if raw_addresses.is_separate() and request.auth.access_token is None:
+        # A browser: untrusted bytes come from an origin that has no cookies.
+        address = raw_addresses.make_address(request.auth, version=version, path=path, inline=inline)
+        return HttpResponse(status=302, headers={"Location": address, "Cache-Control": "no-store"})
+    return send_file(request, file, inline=inline, cache=CACHE if number.isdecimal() else LABEL_CACHE)
 
 
 @router.post(
@@ -307,6 +288,34 @@ def diff(  # noqa: PLR0913 - one argument for each part of the URL and its query
         if counts is None
         else {name: TallyAnswer(files=tally.files, size=tally.size) for name, tally in counts.items()},
     )
+
+
+def send_file(request: HttpRequest, file: File, *, inline: bool, cache: str) -> HttpResponse | StreamingHttpResponse:
+    """Answer GET or HEAD with a file that the caller may read: its bytes, a range of them, or 304."""
+    etag = f'"{file.blob.hex}"'
+    known = parse_etags(request.headers.get("If-None-Match", ""))
+    if etag in known or f"W/{etag}" in known or known == ["*"]:
+        return HttpResponse(status=304, headers={"ETag": etag, "Cache-Control": cache})
+    # A range is asked of GET alone, and only while If-Range names these very bytes.
+    ranged = request.method == "GET" and request.headers.get("If-Range", etag) == etag
+    wanted = request.headers.get("Range", "") if ranged else ""
+    start, end, status = _range(wanted, file.blob.size)
+    response: HttpResponse | StreamingHttpResponse
+    if status == 416:  # noqa: PLR2004 - range not satisfiable
+        response = HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.blob.size}"})
+    elif request.method == "HEAD":
+        response = HttpResponse(status=status)
+        response.headers["Content-Length"] = str(end - start)
+    else:
+        response = StreamingHttpResponse(downloads.read_file(file, offset=start, length=end - start), status=status)
+        response.headers["Content-Length"] = str(end - start)
+    if status == 206:  # noqa: PLR2004 - partial content
+        response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.blob.size}"
+    _describe(response, file.name, inline=inline)
+    response.headers["ETag"] = etag
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Cache-Control"] = cache
+    return response
 
 
 def _find(request: ApiRequest, team: str, name: str, number: str) -> Version:
