@@ -23,8 +23,10 @@ MARK = f"sleep\0{SECONDS}"
 
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[LiveApplication]:
-    """Run the application with a reaper that comes often."""
-    with serve_application(tmp_path / "application", REAP_SECONDS="3", LEASE_SECONDS="60") as application:
+    """Run the application with a reaper that comes often, and jobs one after another."""
+    with serve_application(
+        tmp_path / "application", REAP_SECONDS="3", LEASE_SECONDS="60", JOB_SLOTS="1"
+    ) as application:
         application.bootstrap()
         yield application
 
