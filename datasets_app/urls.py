@@ -8,6 +8,7 @@ from datasets_app.views import (
     account,
     changes,
     compare,
+    compose,
     connections,
     datasets,
     file_compare,
@@ -74,6 +75,7 @@ team_pages = [
     path(f"{TEAM}invitations/<int:invitation_id>/revoke/", teams.invitation_revoke, name="invitation_revoke"),
 ]
 dataset_pages = [
+    path(f"{TEAM}compose/", compose.compose_new, name="compose_new"),
     path(DATASETS, datasets.dataset_list, name="dataset_list"),
     path(f"{DATASETS}new/", datasets.dataset_new, name="dataset_new"),
     path(DATASET, datasets.dataset_detail, name="dataset_detail"),

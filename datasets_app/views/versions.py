@@ -10,11 +10,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from datasets_app.errors import Conflict
-from datasets_app.models import Version
+from datasets_app.models import Lineage, Version
 from datasets_app.permissions import may
 from datasets_app.services.browsing import list_directory
 from datasets_app.services.imports import get_import, measure_import
-from datasets_app.services.origins import repeated_numbers, sealed_meanwhile
+from datasets_app.services.origins import made_from, repeated_numbers, sealed_meanwhile, used_in
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.space import measure_versions_of
 from datasets_app.services.versions import abandon_version, find_version, seal_version
@@ -42,6 +42,8 @@ def _show(
         "staging": None if version.root_id else measure_staging(version),
         "may_fill": may(request.user, "version.fill", version),
         "siblings": sealed_meanwhile(request.user, version=version),
+        "made_from": _recipe(request, version),
+        "used_in": used_in(request.user, version=version),
         "repeats": repeated_numbers([version]).get(version.pk),
         "may_run": may(request.user, "job.create", version),
         "refusal": refusal,
@@ -53,6 +55,11 @@ def _show(
         space = measure_versions_of(request.user, dataset=version.dataset, versions=[version], seconds=seconds)
         context |= tree_frame(version) | {"page": page, "rows": PAGE_ROWS, "space": space.get(version.pk)}
     return render(request, f"versions/version_detail.html{part}", context, status=refusal.status if refusal else 200)
+
+
+def _recipe(request: SignedInRequest, version: Version) -> list[tuple[Lineage, dict[str, object]]]:
+    """Return each source with what was taken from it."""
+    return list(zip(made_from(request.user, version=version), version.source.get("parts", []), strict=False))
 
 
 @require_safe

