@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils.http import content_disposition_header, parse_etags
 from ninja import Path, Router
@@ -15,6 +18,7 @@ from datasets_app.models import File, Version
 from datasets_app.services import downloads, raw_addresses
 from datasets_app.services.browsing import Entry, find_file, list_directory
 from datasets_app.services.comparing import MOST_ROWS, Change, compare_versions
+from datasets_app.services.croissant import describe_version
 from datasets_app.services.manifests import manifest_lines
 from datasets_app.services.versions import find_version
 
@@ -256,6 +260,27 @@ def file_list(request: ApiRequest, team: Path[str], name: Path[str], number: Pat
         downloads.csv_lines(request.auth, version=version), content_type="text/csv; charset=utf-8"
     )
     response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.csv"'
+    return response
+
+
+@router.get(
+    "/{number}/croissant.json",
+    operation_id="read_croissant",
+    summary="Croissant metadata",
+    url_name="read_croissant",
+    response={200: None},
+)
+def croissant(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> HttpResponse:
+    """Describe the version in Croissant 1.1 (JSON-LD): files with their SHA-256, and the columns of its tables.
+
+    Versions of more than 5,000 files are described by their manifest and by sets of files.
+    """
+    version = _find(request, team, name, number)
+    # A proxy may have told this request another host or port than people use.
+    here = urlsplit(settings.PUBLIC_URL or request.build_absolute_uri("/"))
+    document = describe_version(request.auth, version=version, origin=f"{here.scheme}://{here.netloc}")
+    response = HttpResponse(json.dumps(document, indent=2), content_type="application/ld+json")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.croissant.json"'
     return response
 
 
