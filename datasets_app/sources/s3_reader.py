@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import obstore
 from obstore.exceptions import BaseError
 
+from datasets_app.sources import s3_clients
 from datasets_app.sources.base import Cause, Data, SourceError, SourceFile
 from datasets_app.sources.s3_errors import explain_obstore, is_certificate, is_connecting
 from datasets_app.sources.s3_listing import etag_of
@@ -18,6 +19,7 @@ from datasets_app.sources.s3_listing import etag_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from obstore import GetOptions
 
@@ -28,7 +30,10 @@ T = TypeVar("T")
 
 # Keys that obstore would write otherwise: empty parts, "." and "..", control characters.
 _ODD: Final = re.compile(r"(^|/)(\.{0,2})(/|$)|[\x00-\x1f\x7f]")
+# As botocore hands out a body: little, so that one that trickles is noticed.
+SLOW_BYTES: Final = 512
 HICCUP_SECONDS: Final = 0.1
+LONGEST_HICCUP: Final = 5.0
 # For so long nobody asks a store again that said it was busy, but not for how long.
 ASKED_SECONDS: Final = 1.0
 
@@ -115,7 +120,18 @@ class S3Reader:
         with self._source.asking(self._what(file)):
             answer = self._boto().get_object(Bucket=self._place.bucket, Key=file.key, **given, **self._source.payer)
             with closing(answer["Body"]) as body:
-                return body.read()
+                return self._read_body(body)
+
+    def _read_body(self, body: StreamingBody) -> bytes:
+        # Botocore minds silence, but not a body that trickles for ever: a thread waits for it.
+        pieces: list[bytes] = []
+        end = time.monotonic() + s3_clients.REQUEST_SECONDS
+        while piece := body.read(SLOW_BYTES):
+            pieces.append(piece)
+            if time.monotonic() > end:
+                where = self._source.where(self._place.shown)
+                raise SourceError(Cause.UNREACHABLE, f"{where.host} sends too slowly: it was given up.")
+        return b"".join(pieces)
 
     def _what(self, file: SourceFile) -> str:
         return f"{self._place.bucket}/{file.key}"
@@ -126,10 +142,12 @@ class S3Reader:
 
 def once_more(work: Callable[[], T], *, even_busy: bool = True) -> T:
     """Forgive one hiccup; where a store says for how long it wants to be left alone, that is for the caller to do."""
+    began = time.monotonic()
     try:
         return work()
     except SourceError as error:
-        if not error.transient or error.retry_after or (error.cause == Cause.BUSY and not even_busy):
+        is_short = time.monotonic() - began < LONGEST_HICCUP
+        if not error.transient or error.retry_after or not is_short or (error.cause == Cause.BUSY and not even_busy):
             raise
     time.sleep(HICCUP_SECONDS)
     return work()

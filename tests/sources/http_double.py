@@ -47,7 +47,8 @@ class Fault:
     """Something that goes wrong with the next `times` requests whose line matches (-1: with all of them).
 
     `status`, `headers` and `body` replace the answer. `delay` is in seconds before it, `rate` in bytes/s while the body
-    is sent, `cut` the number of its bytes after which the connection breaks (also before the headers: -1).
+    is sent, `stall` seconds of silence in the middle of it, `cut` the number of its bytes after which the connection
+    breaks (also before the headers: -1).
     `spoil` flips a bit of the body. `then` runs before the answer is made.
     """
 
@@ -58,6 +59,7 @@ class Fault:
     body: bytes = b""
     delay: float = 0.0
     rate: int = 0
+    stall: float = 0.0
     cut: int | None = None
     spoil: bool = False
     then: Callable[[], object] | None = None
@@ -237,6 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.cut is not None:
             whole = whole[: fault.cut]
             self.close_connection = True
+        if fault.stall:
+            half = len(whole) // 2
+            self.wfile.write(whole[:half])
+            time.sleep(fault.stall)
+            whole = whole[half:]
         step = max(fault.rate // 20, 1) if fault.rate else PIECE
         for offset in range(0, len(whole), step):
             piece = whole[offset : offset + step]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from datasets_app.sources import s3_clients
+from datasets_app.sources import s3_clients, s3_reader
 from datasets_app.sources.base import Cause, CheckStep, Route, SourceError, SourceFile
 from datasets_app.sources.guard import Guard
 from datasets_app.sources.places import Place
@@ -206,6 +206,20 @@ def test_silence_ends(remote: S3Remote, tap: WireTap, monkeypatch: pytest.Monkey
         assert error.cause == Cause.UNREACHABLE
         assert "silent" in error.detail
     assert time.monotonic() - began < 8
+
+
+def test_a_body_that_trickles_is_given_up(remote: S3Remote, tap: WireTap, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote.put({"x": b"1" * 4000, "a//b": b"2" * 4000})
+    found = list_all(remote.open())
+    monkeypatch.setattr(s3_clients, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(s3_reader, "LONGEST_HICCUP", 0.1)
+    assert isinstance(remote.source, S3Source)
+    tree = S3Source(remote.source.profile, remote.source.route).open(remote.path)
+    tap.fail("GET", times=-1, rate=1000)
+    for name, word in (("x", "silent"), ("a//b", "slowly")):
+        error = refusal(tree.fetch, found[name])
+        assert error.cause == Cause.UNREACHABLE
+        assert word in error.detail
 
 
 def test_a_server_that_is_gone_is_said(remote: S3Remote, guarded_route: Route) -> None:
