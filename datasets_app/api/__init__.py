@@ -3,8 +3,6 @@
 A route parses, makes one service call and renders; errors are raised and become problem+json in `errors`.
 """
 
-from ninja import NinjaAPI
-
 from datasets_app.api import (
     compose,
     connections,
@@ -22,6 +20,7 @@ from datasets_app.api import (
 )
 from datasets_app.api.auth import auth
 from datasets_app.api.docs import LocalSwagger
+from datasets_app.api.document import DocumentedApi
 from datasets_app.api.errors import add_exception_handlers
 from datasets_app.api.wire import JsonParser, JsonRenderer
 
@@ -35,7 +34,7 @@ field or path) and `request_id`. What belongs to a team that you are not in is 4
 Lists take `cursor` and `limit`, and answer `{items, next_cursor}`; `next_cursor` is null on the last page.
 """
 
-api = NinjaAPI(
+api = DocumentedApi(
     title="FlexAI Dataset Manager",
     version="1",
     description=DESCRIPTION,
