@@ -9,7 +9,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import imports
+from benchmarks import command, imports
 from benchmarks.folders import Shape
 from benchmarks.report import Goal, describe_machine, goal_table
 from benchmarks.rows import measure_rows, rows_goals, rows_report
@@ -27,7 +27,9 @@ def main() -> None:
         "--quick", action="store_true", help="one run on a fifth of the data: for trends, not for goals"
     )
     parser.add_argument("--runs", type=int, help="runs of each transfer, of which the median counts (default 3)")
-    parser.add_argument("--only", choices=["transfers", "imports", "rows"], help="measure one part only")
+    parser.add_argument(
+        "--only", choices=["transfers", "command", "memory", "imports", "rows"], help="measure one part only"
+    )
     chosen = parser.parse_args()
     runs = chosen.runs or (1 if chosen.quick else 3)
     part = 5 if chosen.quick else 1
@@ -41,6 +43,19 @@ def main() -> None:
             results = measure_transfers(CACHE, scratch, runs=runs, shapes=shapes)
             lines += transfer_report(results)
             goals += transfer_goals(results)
+        if chosen.only in {None, "command"}:
+            shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
+            many = Shape(command.MANY, 100_000 // part, 4000)
+            pushed = command.measure_command(
+                CACHE, scratch, runs=chosen.runs or (1 if chosen.quick else 5), shapes=shapes, many=many
+            )
+            lines += command.command_report(pushed)
+            goals += command.command_goals(pushed)
+        if chosen.only in {None, "memory"}:
+            count = 1_000_000 // part
+            most, seconds = command.measure_memory(CACHE, scratch, files=count)
+            lines += [f"Push of {count:,} files of 100 bytes: {seconds:.0f} s, {most / 2**20:.0f} MiB of memory.", ""]
+            goals.append(command.memory_goal(count, most))
         if chosen.only in {None, "imports"}:
             shapes = [
                 Shape(imports.SMALL, 20_000 // part, 100_000),

@@ -54,11 +54,11 @@ class ThisServer:
     def upload(self, folder: Path) -> tuple[Cost, str]:
         """As `bring_in`; also return the version's digest."""
         app = self.application
-        before = _cpu_of(app.process.pid)
+        before = cpu_of(app.process.pid)
         command = [sys.executable, "-m", "benchmarks.client", str(folder), f"--url={app.url}", f"--token={app.token}"]
         command += [f"--team={app.team}", f"--dataset={folder.name}", f"--streams={self.streams}"]
         cost, output = run_measured([command])
-        served = _cpu_of(app.process.pid) - before
+        served = cpu_of(app.process.pid) - before
         return Cost(cost.seconds, cost.cpu_seconds + served), str(json.loads(output)["digest"])
 
     def received_bytes(self) -> int:
@@ -87,12 +87,21 @@ class Rclone:
 
     def bring_in(self, folder: Path) -> Cost:
         """Copy with rclone's defaults: its checksums, 4 files at a time."""
-        remote = f":s3,provider=Rclone,endpoint='{self.endpoint}',access_key_id=bench,secret_access_key=benchbench"
-        before = _cpu_of(self.server.pid)
+        before = cpu_of(self.server.pid)
         # An empty configuration file: the user's own must not matter.
-        command = [self.program, "--config=", "copy", str(folder), f"{remote}:{BUCKET}/{folder.name}"]
+        command = [self.program, "--config=", "copy", str(folder), f"{self._remote}:{BUCKET}/{folder.name}"]
         cost, _ = run_measured([command])
-        return Cost(cost.seconds, cost.cpu_seconds + _cpu_of(self.server.pid) - before)
+        return Cost(cost.seconds, cost.cpu_seconds + cpu_of(self.server.pid) - before)
+
+    def fetch(self, name: str, target: Path) -> Cost:
+        """Copy a folder that was brought in back to this machine."""
+        before = cpu_of(self.server.pid)
+        cost, _ = run_measured([[self.program, "--config=", "copy", f"{self._remote}:{BUCKET}/{name}", str(target)]])
+        return Cost(cost.seconds, cost.cpu_seconds + cpu_of(self.server.pid) - before)
+
+    @property
+    def _remote(self) -> str:
+        return f":s3,provider=Rclone,endpoint='{self.endpoint}',access_key_id=bench,secret_access_key=benchbench"
 
 
 @contextmanager
@@ -149,17 +158,17 @@ class Dvc:
         return run_measured(quiet, folder=folder, environment=environment)[0]
 
 
-def install_dvc(cache: Path) -> Path:
-    """Install DVC into an environment of its own, once; return its program."""
-    folder = cache / "dvc-environment"
-    program = folder / "bin" / "dvc"
+def install_peer(cache: Path, package: str) -> Path:
+    """Install a package into an environment of its own, once; return its program, which is called as the package."""
+    folder = cache / f"{package}-environment"
+    program = folder / "bin" / package
     if not program.exists():
-        uv = shutil.which("uv")
+        uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         make = [uv, "venv", "--quiet", f"--python={sys.executable}"] if uv else [sys.executable, "-m", "venv"]
         subprocess.run([*make, str(folder)], check=True)
         install = [uv, "pip", "install", "--quiet"] if uv else [str(folder / "bin" / "pip"), "install", "--quiet"]
         where = [f"--python={folder / 'bin' / 'python'}"] if uv else []
-        subprocess.run([*install, *where, "dvc"], check=True)
+        subprocess.run([*install, *where, package], check=True)
     return program
 
 
@@ -183,7 +192,7 @@ def run_measured(
     return Cost(seconds, used), output
 
 
-def _cpu_of(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """CPU seconds so far of a process and all that it started and that still run."""
     process = psutil.Process(pid)
     times = [member.cpu_times() for member in (process, *process.children(recursive=True))]

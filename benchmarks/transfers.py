@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.folders import Shape, hash_folder, make_folder
-from benchmarks.peers import Cost, Dvc, Peer, install_dvc, rclone, this_server
+from benchmarks.peers import Cost, Dvc, Peer, install_peer, rclone, this_server
 from benchmarks.report import Goal, table
 
 OURS = "this server"
@@ -50,7 +50,7 @@ def measure_transfers(cache: Path, scratch: Path, *, runs: int, shapes: list[Sha
     New files go into directories that did not exist: on some disks, writing where much was deleted is far slower.
     """
     folders = [(shape, make_folder(cache, shape)) for shape in shapes]
-    dvc_program = install_dvc(cache)
+    dvc_program = install_peer(cache, "dvc")
     results = Results(shapes)
     for run in range(1, runs + 1):
         print(f"run {run} of {runs}", file=sys.stderr)

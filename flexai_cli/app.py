@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Annotated
 
+import httpcore
 import httpx
 import typer
 
@@ -14,6 +15,8 @@ from flexai_cli.errors import Exit, FlexaiError, Unreachable
 from flexai_cli.output import err, show_error
 from flexai_cli.session import describe
 from flexai_cli.version import VERSION
+
+READ_BYTES = 2**20
 
 app = typer.Typer(
     name="flexai",
@@ -52,6 +55,8 @@ def main(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    # This process is ours alone: let it take what a connection has in larger pieces than 64 KiB.
+    httpcore.HTTP11Connection.READ_NUM_BYTES = READ_BYTES
     try:
         app(arguments, standalone_mode=True)
     except FlexaiError as error:

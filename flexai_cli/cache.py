@@ -51,6 +51,7 @@ class Cache:
     """The remembered digests. Not to be shared by threads. Without a folder, nothing is remembered."""
 
     def __init__(self, folder: Path | None) -> None:
+        self._remembers = folder is not None
         self._database = _open(folder)
         self._files: list[tuple[int, str, int, int, int, int, bytes]] = []
         self._ids: dict[str, int] = {}
@@ -66,6 +67,8 @@ class Cache:
 
     def fill(self, chunk: Chunk, *, whole: bool = False) -> None:
         """Set the digests of files that have not changed; with `whole`, the chunk's root alone where it is known."""
+        if not self._remembers:
+            return
         found = self._database.execute(
             "SELECT id, used_at, fingerprint, digest, file_count, size FROM folder WHERE path = ?",
             (os.fsencode(chunk.folder),),
@@ -91,6 +94,8 @@ class Cache:
 
     def keep(self, chunk: Chunk, fresh: Sequence[int]) -> None:
         """Remember the digests at these places of the chunk, as its stats say that they were before hashing."""
+        if not self._remembers:
+            return
         now = time.time_ns()
         folder_id = self._folder_id(chunk.folder)
         for index in fresh:
@@ -102,6 +107,8 @@ class Cache:
 
     def keep_root(self, chunk: Chunk, root: Root) -> None:
         """Remember the digest of a whole folder, all of whose files are in the chunk."""
+        if not self._remembers:
+            return
         now = time.time_ns()
         if all(is_settled(about, now) for about in chunk.stats):
             self._database.execute(

@@ -10,7 +10,7 @@ from flexai_cli.cache import Cache
 from flexai_cli.digest import Root, TreeDigest, folder_root
 from flexai_cli.manifest import Listed
 from flexai_cli.patterns import Patterns
-from flexai_cli.pipeline import STREAMS, Batch, Item, Pipeline
+from flexai_cli.pipeline import STREAMS, Batch, Pipeline
 from flexai_cli.progress import Progress
 from flexai_cli.reading import Unread, hash_file
 from flexai_cli.scan import Chunk, scan
@@ -91,16 +91,12 @@ class Folder:
             yield chunk
 
     def _hash(self, batch: Batch) -> None:
-        for item in batch.items:
-            self._hash_item(item)
+        for chunk, place in batch.items:
+            try:
+                chunk.digests[place] = hash_file(chunk.source(place), chunk.stats[place])
+            except Unread as error:
+                self.fail(chunk.source(place), str(error))
         self._progress.handled(len(batch.items), batch.size)
-
-    def _hash_item(self, item: Item) -> None:
-        chunk, index = item
-        try:
-            chunk.digests[index] = hash_file(chunk.source(index), chunk.stats[index])
-        except Unread as error:
-            self.fail(chunk.source(index), str(error))
 
     def _digest(self, chunks: Iterator[tuple[Chunk, list[int]]]) -> Root | None:
         tree = TreeDigest()

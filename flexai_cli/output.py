@@ -6,14 +6,15 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NoReturn
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flexai_cli.errors import FlexaiError
+from flexai_cli.errors import Exit, FlexaiError
 
 SHOWN_ITEMS: Final = 20
 UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -48,6 +49,11 @@ def say(text: str) -> None:
 def print_json(data: Any) -> None:  # noqa: ANN401 - JSON
     """Print JSON alone on standard output."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_line(data: dict[str, Any]) -> None:
+    """Print one of many JSON objects, alone on its line."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
 
 
 def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]], *, empty: str) -> None:
@@ -139,6 +145,8 @@ def show_error(error: FlexaiError) -> None:
         err.print(f"  ... and {len(error.items) - SHOWN_ITEMS} more (--json names them)")
 
 
-def now() -> datetime:
-    """Return the present time."""
-    return datetime.now(UTC)
+def fail(text: str) -> NoReturn:
+    """End with exit code 1 after something was shown that says why: with --json, that is all of the output."""
+    if mode.json:
+        raise typer.Exit(int(Exit.FAILED))
+    raise FlexaiError(text)

@@ -15,6 +15,9 @@ class Unread(Exception):
     """A file could not be taken; the text is a sentence for its owner."""
 
 
+# Up to here a file is read in one piece.
+SMALL_BYTES = 256 * 1024
+FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 CHANGED = "The file changed while it was sent."
 
 
@@ -34,6 +37,8 @@ def read_whole(source: str, about: Stat, into: memoryview) -> bytes:
 
 def hash_file(source: str, about: Stat) -> bytes:
     """Return the SHA-256 of a file of any size. Raise Unread."""
+    if about.size < SMALL_BYTES:
+        return _hash_small(source, about)
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(min(BLOCK_BYTES, max(about.size, 1))))
     try:
@@ -47,6 +52,22 @@ def hash_file(source: str, about: Stat) -> bytes:
     except OSError as error:
         raise Unread(f"{reason_of(error)}.") from None
     return hasher.digest()
+
+
+def _hash_small(source: str, about: Stat) -> bytes:
+    """As `hash_file`, by as few calls as there can be: it is called a million times."""
+    try:
+        descriptor = os.open(source, FLAGS)
+        try:
+            data = os.read(descriptor, about.size + 1)
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise Unread(f"{reason_of(error)}.") from None
+    if len(data) != about.size or about != (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino):
+        raise Unread(CHANGED)
+    return hashlib.sha256(data).digest()
 
 
 def read_range(source: str, about: Stat, offset: int, length: int) -> Iterator[bytes]:

@@ -74,7 +74,7 @@ class Receiver:
         """Take files off `left` as they arrive."""
         address = self._session.path(*self._parts)
         with self._session.stream("POST", address, body={"paths": [file.path for file in left]}) as answer:
-            parts = _Parts(answer.iter_raw(BLOCK_BYTES))
+            parts = _Parts(answer.iter_raw())
             while left:
                 data = parts.take(left[0].size)
                 if data is None:
@@ -148,7 +148,7 @@ class Receiver:
         with self._session.stream("GET", address, headers=headers) as answer:
             if offset and answer.status_code != httpx.codes.PARTIAL_CONTENT:
                 raise Damaged
-            yield from answer.iter_raw(BLOCK_BYTES)
+            yield from answer.iter_raw()
 
     def _place(self, draft: str, file: Listed) -> None:
         """Move a verified file to its place, in one step."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from flexai_cli.errors import Incomplete, Problem
+from flexai_cli.errors import FlexaiError, Incomplete, Problem
 from flexai_cli.progress import Progress
 from flexai_cli.push import wait_until_sealed
 from flexai_cli.sending import Target
@@ -62,7 +62,10 @@ def start_import(session: Session, team: str, dataset: str, options: RemoteOptio
 
 
 def follow_import(target: Target, options: RemoteOptions, progress: Progress) -> dict[str, Any]:
-    """Wait until the import has ended; return the version. Raise Incomplete, naming objects, where some failed."""
+    """Wait until the import has ended; return the version.
+
+    Raise Incomplete, naming objects, where some failed, and FlexaiError where the whole of it did.
+    """
     progress.restart("importing")
     while True:
         run: dict[str, Any] = target.session.get(*target.parts, "import")
@@ -79,9 +82,10 @@ def follow_import(target: Target, options: RemoteOptions, progress: Progress) ->
         return follow_import(target, RemoteOptions(**{**vars(options), "skip_failed": False}), progress)
     if run["status"] != "finished":
         items = [{"path": row["path"] or row["key"], "detail": row["detail"]} for row in run["problems"]]
-        raise Incomplete(
-            f"The import into {target.dataset}@{target.number} has {run['status']}: {run['error'] or 'see below'}. "
-            "The version stays open: retry or leave out what failed on its page.",
-            items=items,
-        )
+        about = f"The import into {target.dataset}@{target.number} has {run['status']}"
+        why = str(run["error"]).rstrip(".") or "see below"
+        if not items:
+            raise FlexaiError(f"{about}: {why}.")
+        rest = "The version stays open: retry or leave out what failed on its page."
+        raise Incomplete(f"{about}: {why}. {rest}", items=items)
     return wait_until_sealed(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from flexai_cli.commands.common import Json, Team, open_for, open_session
 from flexai_cli.errors import UsageError
 from flexai_cli.labels import parse_dataset, parse_label
-from flexai_cli.output import cell, mode, out, print_json, printable, say, show_facts, show_rows, size
+from flexai_cli.output import cell, mode, out, print_json, print_line, printable, say, show_facts, show_rows, size
 from flexai_cli.pull import find_version
 from flexai_cli.session import Session
 
@@ -187,8 +188,9 @@ def cat(
     name: Annotated[str, typer.Argument(help="NAME or NAME@VERSION.")],
     path: Annotated[str, typer.Argument(help="A file of it.")],
     team: Team = "",
+    json: Json = False,
 ) -> None:
-    """Write a file's bytes to standard output."""
+    """Write a file's bytes to standard output. With --json, one object a line for each block: offset and base64."""
     label = parse_label(name)
     with open_for(label, team) as (session, chosen):
         version = find_version(session, chosen, label)
@@ -196,9 +198,14 @@ def cat(
             "teams", chosen, "datasets", label.dataset, "versions", version["number"], "files", path.strip("/")
         )
         with session.stream("GET", address) as answer:
+            offset = 0
             for block in answer.iter_raw(BLOCK_BYTES):
-                sys.stdout.buffer.write(block)
-        sys.stdout.buffer.flush()
+                if json:
+                    print_line({"offset": offset, "base64": base64.b64encode(block).decode()})
+                else:
+                    sys.stdout.buffer.write(block)
+                offset += len(block)
+        sys.stdout.flush()
 
 
 def diff(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,7 +16,7 @@ from flexai_cli.commands.catalogue import first
 from flexai_cli.commands.common import Json, Team, open_session
 from flexai_cli.errors import FlexaiError, Incomplete, UsageError
 from flexai_cli.labels import parse_label
-from flexai_cli.output import cell, mode, print_json, show, show_facts, show_rows
+from flexai_cli.output import cell, fail, mode, print_json, print_line, show, show_facts, show_rows
 from flexai_cli.session import Session
 
 app = typer.Typer(help="Follow, stop and read jobs.", no_args_is_help=True)
@@ -141,10 +143,16 @@ def logs(
     name: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
     team: Team = "",
+    json: Json = False,
 ) -> None:
-    """Print what a job has printed."""
+    """Print what a job has printed. With --json, one object a line: offset (bytes) and text."""
     with open_session(team) as (session, chosen):
-        _print_log(session, chosen, name, follow=follow)
+        for part in _read_log(session, chosen, name, follow=follow):
+            if json:
+                print_line(part._asdict())
+            else:
+                sys.stdout.buffer.write(part.text.encode())
+            sys.stdout.flush()
 
 
 @app.command()
@@ -203,16 +211,24 @@ def _fetch(session: Session, address: str, directory: Path, row: dict[str, Any])
     draft.replace(target)
 
 
-def _print_log(session: Session, team: str, name: str, *, follow: bool) -> None:
+class LogPart(NamedTuple):
+    """A piece of a log: the byte that it begins at, and its text."""
+
+    offset: int
+    text: str
+
+
+def _read_log(session: Session, team: str, name: str, *, follow: bool) -> Iterator[LogPart]:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     offset = 0
     while True:
         answer = session.send("GET", session.path("teams", team, "jobs", name, "logs", query={"offset": offset}))
-        # With --json the log goes elsewhere, so that standard output is JSON alone.
-        stream = sys.stderr.buffer if mode.json else sys.stdout.buffer
-        stream.write(answer.content)
-        stream.flush()
         reached = int(answer.headers["X-Next-Offset"])
-        if answer.headers["X-Log-Final"] == "true" or (not follow and reached == offset):
+        is_last = answer.headers["X-Log-Final"] == "true" or (not follow and reached == offset)
+        # A character may be cut in two by the end of a part.
+        if text := decoder.decode(answer.content, final=is_last):
+            yield LogPart(offset, text)
+        if is_last:
             return
         if reached == offset:
             time.sleep(LOG_PAUSE)
@@ -221,8 +237,12 @@ def _print_log(session: Session, team: str, name: str, *, follow: bool) -> None:
 
 def _follow(session: Session, team: str, name: str) -> dict[str, Any]:
     """Print the log until the job has ended; return the job."""
+    # With --json the log goes elsewhere, so that standard output is JSON alone.
+    stream = sys.stderr if mode.json else sys.stdout
+    for part in _read_log(session, team, name, follow=True):
+        stream.write(part.text)
+        stream.flush()
     while True:
-        _print_log(session, team, name, follow=True)
         row: dict[str, Any] = session.get("teams", team, "jobs", name)
         if row["status"] not in ACTIVE:
             return row
@@ -231,4 +251,4 @@ def _follow(session: Session, team: str, name: str) -> dict[str, Any]:
 
 def _fail_with(job: dict[str, Any]) -> None:
     if job["status"] in {"failed", "stopped"}:
-        raise FlexaiError(f"The job {job['name']} has {job['status']}: {job['error'] or 'see its log'}")
+        fail(f"The job {job['name']} has {job['status']}: {job['error'] or 'see its log'}")

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from flexai_cli.commands.common import Json, Team, open_session
-from flexai_cli.errors import FlexaiError, UsageError
-from flexai_cli.output import mode, out, print_json, printable, show, show_rows
+from flexai_cli.errors import UsageError
+from flexai_cli.output import fail, mode, out, print_json, printable, show, show_rows
 
 app = typer.Typer(
     help="Connections to S3, Google Cloud Storage, R2, MinIO and the Hugging Face Hub.", no_args_is_help=True
@@ -125,4 +125,4 @@ def _show_check(name: str, found: dict[str, object]) -> None:
         for step in steps:
             out.print(f"{marks[step['ok']]} {step['name']}: {printable(step['detail'])}", markup=False)
     if not found["ok"]:
-        raise FlexaiError(f"The connection {name} does not work.")
+        fail(f"The connection {name} does not work.")

@@ -74,7 +74,9 @@ class Flexai:
 @pytest.fixture(scope="session")
 def shared_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApplication]:
     """Run one application for all tests that neither stop it nor mind what others left in it."""
-    with serve_application(tmp_path_factory.mktemp("cli") / "application") as application:
+    folder = tmp_path_factory.mktemp("cli") / "application"
+    # The stores that it imports from are servers of the tests.
+    with serve_application(folder, ALLOWED_SOURCE_NETWORKS="127.0.0.0/8") as application:
         application.bootstrap()
         yield application
 
