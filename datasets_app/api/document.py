@@ -64,6 +64,7 @@ CONTENT: Final[dict[str, tuple[str, ...]]] = {
     "read_archive": ("application/x-tar",),
     "read_zip": ("application/zip",),
     "read_file_list": ("text/csv",),
+    "read_croissant": ("application/ld+json",),
     "read_log": ("text/plain",),
 }
 KEY_PARAMETER: Final = {
