@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import django.db.models.deletion
@@ -20,12 +21,30 @@ def sort_as_bytes(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> 
         schema_editor.execute('ALTER TABLE datasets_app_stagedmove ALTER COLUMN path TYPE varchar(4096) COLLATE "C"')
 
 
+def keep_guards(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Give a version's row its guards again: to take a column away, SQLite writes the table anew, without triggers.
+
+    Migration 0002 has made them; so those that are not there any more are made as it says.
+    """
+    if schema_editor.connection.vendor == "postgresql":
+        return
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        there = {name for (name,) in cursor.fetchall()}
+    immutability = import_module("datasets_app.migrations.0002_immutability")
+    for statement in immutability.sqlite_statements():
+        if statement.split()[2] not in there:
+            schema_editor.execute(statement)
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("datasets_app", "0004_garbage"),
     ]
 
     operations = [
+        # Going back, this is the last of all.
+        migrations.RunPython(migrations.RunPython.noop, keep_guards),
         migrations.CreateModel(
             name="VersionSpace",
             fields=[

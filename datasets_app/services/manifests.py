@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import uuid
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import zstandard
 
+from datasets_app.models import Version
 from datasets_app.services import content
 from datasets_app.services.walking import walk_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from datasets_app.models import Version
 
 FORMAT = "flexai-manifest-1"
 FOLDER = "manifests"
@@ -51,6 +51,19 @@ def read_header(key: str) -> dict[str, Any]:
     if header.get("format") != FORMAT:
         raise ValueError(f"{key} is not a manifest of the format {FORMAT}")
     return header
+
+
+def was_sealed_later(header: dict[str, Any], *, modified: float) -> bool:
+    """Tell whether the database has the manifest's version as an open one that nobody has ever tried to seal.
+
+    Then it is a backup from before the seal. `modified`: when the manifest was stored, a POSIX time; one that is older
+    than the version is of another one of the same name, which was purged.
+    """
+    team, dataset, number = (header.get(name) for name in ("team", "dataset", "version"))
+    opened = Version.objects.filter(status__in=(Version.Status.UPLOADING, Version.Status.SYNCING), attempts=0)
+    stored = datetime.fromtimestamp(modified, tz=UTC)
+    named = opened.filter(dataset__team__name=team, dataset__name=dataset, number=number or 0)
+    return named.filter(created_at__lte=stored).exists()
 
 
 def read_files(key: str) -> Iterator[dict[str, Any]]:

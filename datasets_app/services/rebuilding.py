@@ -1,7 +1,8 @@
 """Bring datasets back from what lies in the store alone: manifests, lists of slices, packs.
 
 For the day the database is lost, or a backup of it is older than the store. Versions that the database has are left as
-they are. Trees are built anew from the manifests' paths and digests, and must give the very digest that was sealed.
+they are, but for those that were still open in the backup and were sealed after it. Trees are built anew from the
+manifests' paths and digests, and must give the very digest that was sealed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from django.db import connection, transaction
 
 from datasets_app.errors import AppError
 from datasets_app.models import AuditEvent, Blob, Damage, Dataset, Directory, Team, User, Version
-from datasets_app.services import content, manifests, slice_lists, trees
+from datasets_app.services import content, manifests, slice_lists, trees, uploads, versions
 from datasets_app.services.content import Slice
 from datasets_app.services.damages import record_damage
 from datasets_app.store.listing import StoredObject
@@ -93,7 +94,8 @@ def _find_manifests(done: Rebuilt) -> Iterator[Found]:
 
 def _rebuild_version(found: Found, done: Rebuilt, tell: Tell) -> None:
     team, name, number = found.identity
-    if Version.objects.filter(dataset__team__name=team, dataset__name=name, number=number).exists():
+    there = Version.objects.filter(dataset__team__name=team, dataset__name=name, number=number).first()
+    if there is not None and not manifests.was_sealed_later(found.header, modified=found.stored.modified):
         done.kept += 1
         return
     lost: list[tuple[str, int]] = []
@@ -105,7 +107,10 @@ def _rebuild_version(found: Found, done: Rebuilt, tell: Tell) -> None:
         if digest != found.header["digest"]:
             done.problems.append(f"{found.label} gives {digest}, not {found.header['digest']}: it was left out")
             return
-        _write_version(found, root_id)
+        if there is None:
+            _write_version(found, root_id)
+        else:
+            _seal_version(there, found, root_id)
     except (ValueError, KeyError, TreeError, AppError, trees.VanishedDirectoryError) as error:
         done.problems.append(f"{found.label} could not be brought back: {error}")
         return
@@ -177,6 +182,28 @@ def _write_version(found: Found, root_id: int) -> None:
         AuditEvent.objects.record(
             None, team=team, verb="rebuilt version", subject=f"{dataset.name}@{header['version']}"
         )
+
+
+def _seal_version(version: Version, found: Found, root_id: int) -> None:
+    """Seal an open version as it was sealed after the backup; what is staged for it in the backup is of no use now."""
+    with transaction.atomic():
+        trees.hold_tree(root_id)
+        sealed = Version.objects.open().filter(pk=version.pk, attempts=0)
+        won = Version.objects.filter(pk__in=sealed.values("pk")).update(
+            status=Version.Status.AVAILABLE,
+            root_id=root_id,
+            message=found.header.get("message", ""),
+            source=found.header.get("source", {}),
+            manifest_key=found.stored.key,
+            sealed_at=datetime.fromtimestamp(found.stored.modified, tz=UTC),
+            error="",
+        )
+        if not won:
+            return
+        team = Team.objects.get(name=found.header["team"])
+        AuditEvent.objects.record(None, team=team, verb="rebuilt version", subject=version.label)
+    versions.clear_staged(version.pk)
+    uploads.end_uploads(version.uploads.values_list("pk", flat=True))
 
 
 def _link_bases(done: Rebuilt) -> None:

@@ -27,6 +27,7 @@ from datasets_app.models import (
     StorageSample,
     TeamBlob,
     UnreferencedBlob,
+    UnreferencedDirectory,
     Upload,
     Version,
 )
@@ -313,6 +314,33 @@ def test_only_one_collection_at_a_time() -> None:
     assert collect_now(is_dry_run=True).status == "finished"
     CollectionRun.objects.filter(pk=run.pk).update(status="failed")
     assert collect_now().status == "finished"
+
+
+def test_collecting_here_first_ends_what_lost_its_worker() -> None:
+    """With the application stopped, nobody else would, and the command would be refused for ever."""
+    run = start_collection(None)
+    CollectionRun.objects.filter(pk=run.pk).update(
+        status="running", lease_token=uuid.uuid4(), lease_until=timezone.now() + timedelta(seconds=60)
+    )
+    with pytest.raises(Conflict):
+        collect_now()
+    CollectionRun.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert collect_now().status == "finished"
+    run.refresh_from_db()
+    assert run.status == "finished"
+
+
+def test_a_tree_that_others_still_held_has_its_whole_grace_period(store: Path) -> None:
+    """Its first purge marked it, and no collection has looked since; the grace period begins with the second purge."""
+    dataset = make_dataset(make_team())
+    first, second = make_available_version(dataset, {"a": b"a"}), make_available_version(dataset, {"a": b"a"})
+    purge(first)
+    UnreferencedDirectory.objects.update(since=timezone.now() - timedelta(hours=25))
+    purge(second)
+    collect()
+    assert len(pack_objects(store)) == 1
+    collect(hours=25)
+    assert pack_objects(store) == {}
 
 
 def test_the_clock_starts_what_is_due(settings: LazySettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -16,10 +17,12 @@ from django.db import connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from datasets_app.errors import NotFound
+from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import (
     Blob,
     Directory,
+    Job,
+    Pack,
     StagedFile,
     Team,
     TeamBlob,
@@ -28,15 +31,19 @@ from datasets_app.models import (
     Version,
 )
 from datasets_app.permissions import require
-from datasets_app.services import content, manifests, trees, versions
+from datasets_app.services import content, jobs, manifests, trees, versions
+from datasets_app.services.garbage import compaction
+from datasets_app.services.garbage.blobs import collect_blobs
 from datasets_app.services.garbage.references import delete_rows
 from datasets_app.services.garbage.runs import STEPS
 from datasets_app.services.garbage.sweep import Sweep, lock_rows
+from datasets_app.services.garbage.trees import collect_trees
+from datasets_app.services.jobs import Attachment
 from datasets_app.services.plans import plan_files
 from datasets_app.services.staged import DeclaredFile
 from datasets_app.services.versions import abandon_version, run_seal, seal_version
 from tests.factories import make_available_version, make_dataset, make_member, make_team, make_version, stage_files
-from tests.garbage.conftest import collect, objects, read_back
+from tests.garbage.conftest import collect, objects, pack_objects, read_back
 from tests.garbage.test_collect import purge
 from tests.uploads.sender import Sender
 
@@ -278,6 +285,84 @@ def test_a_base_that_is_purged_just_then_is_not_found(monkeypatch: pytest.Monkey
     monkeypatch.setattr(versions, "require", check_and_purge)
     with pytest.raises(NotFound):
         versions.create_version(maker, dataset=version.dataset, base=1)
+
+
+def test_a_job_whose_version_is_purged_just_then_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = make_available_version(make_dataset(make_team()), {"a": b"a"})
+    maker = make_member(version.dataset.team)
+    lock = jobs._lock_versions  # noqa: SLF001
+
+    def purge_and_lock(found: Sequence[Version]) -> None:
+        purge(version)
+        lock(found)
+
+    monkeypatch.setattr(jobs, "_lock_versions", purge_and_lock)
+    monkeypatch.setattr(jobs, "_check_runner", lambda _name: None)
+    with pytest.raises(Conflict, match="just now"):
+        jobs.create_job(
+            maker,
+            team=version.dataset.team.name,
+            name="train",
+            kind="training",
+            command=["true"],
+            datasets=[Attachment(version.dataset.name, 1)],
+        )
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("meets", ["the blob", "the pack"])
+def test_an_import_whose_bytes_are_collected_before_they_land_is_told(meets: str, store: Path) -> None:
+    """It found a blob, or stored a pack, and then nothing happened for longer than the grace period."""
+    team = make_team()
+    garbage_of(team)
+    other = b"other bytes"
+    slices = [content.Slice(hashlib.sha256(other).digest(), len(other), 0)]
+    pack = uuid.uuid4()
+    content.staging().create(pack)
+    content.staging().path(pack).write_bytes(other)
+    content.reserve_pack(pack_id=pack, size=len(other))
+    content.store_pack(pack)
+    known = set(content.find_blobs([DIGEST])) if meets == "the blob" else set()
+    if meets == "the pack":
+        Pack.objects.filter(stored=False).update(created_at=timezone.now() - timedelta(hours=25))
+    collect()
+    lost = content.VanishedBlobError if meets == "the blob" else content.VanishedPackError
+    with pytest.raises(lost), transaction.atomic():
+        content.register_pack(pack_id=pack, slices=slices, known=known, team=team)
+    assert not Blob.objects.exists()
+    assert len(objects(store)) == (1 if meets == "the blob" else 0)
+    collect(hours=30)
+    assert objects(store) == {}
+
+
+def test_two_compactions_of_one_pack_move_each_blob_once(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    """A worker that lost its lease copies on; what it copied is garbage, and the blobs stay where they are."""
+    files = {"a": b"A" * 100, "b": b"B" * 900}
+    dataset = make_dataset(make_team())
+    both = make_available_version(dataset, files)
+    kept = make_available_version(dataset, {"a": files["a"]})
+    purge(both)
+    collect()
+    late = Sweep(now=timezone.now() + timedelta(hours=25))
+    copy = compaction._copy  # noqa: SLF001
+
+    def copy_and_compact(*arguments: Any) -> Any:  # noqa: ANN401
+        found = list(copy(*arguments))
+        monkeypatch.setattr(compaction, "_copy", copy)
+        compaction.compact_packs(Sweep(now=late.now))
+        return iter(found)
+
+    collect_blobs(late)
+    collect_trees(late)
+    collect_blobs(late)
+    monkeypatch.setattr(compaction, "_copy", copy_and_compact)
+    compaction.compact_packs(late)
+    assert Pack.objects.filter(blobs__isnull=False).count() == 1
+    assert read_back(kept) == {"a": files["a"]}
+    collect(hours=51)
+    collect(hours=76)
+    assert read_back(kept) == {"a": files["a"]}
+    assert list(pack_objects(store).values()) == [100]
 
 
 def test_two_collectors_at_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from datasets_app.models import AuditEvent, Damage, DamagedPath, Dataset, Membership, RemovedObject, Team, User, Version
 from datasets_app.services.garbage import purge_version
@@ -15,7 +17,7 @@ from datasets_app.services.rebuilding import rebuild
 from datasets_app.services.trash import delete_version
 from datasets_app.services.walking import walk_files
 from tests.conftest import empty_guarded_tables
-from tests.factories import make_available_version, make_dataset, make_member, make_team
+from tests.factories import make_available_version, make_dataset, make_member, make_team, make_version, stage_files
 from tests.garbage.conftest import collect, collect_all, objects, pack_objects, read_back
 from tests.integrity.test_verify import verify
 from tests.uploads.sender import Sender
@@ -85,6 +87,39 @@ def test_twice_changes_nothing(store: Path) -> None:
     done = rebuild()
     assert (done.versions, done.kept) == ([], 4)
     assert snapshot() == before
+
+
+def test_a_version_that_was_open_in_the_backup_comes_back_sealed(store: Path) -> None:
+    """Its manifest and packs are newer than the database: they are no garbage, and it is what was sealed."""
+    files = {"a": b"sealed after the backup", "b/c": b"c"}
+    make_available_version(make_dataset(make_team("lab"), "images"), files)
+    before = snapshot()
+    lose_the_database()
+    version = make_version(make_dataset(make_team("lab"), "images"))
+    Version.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    stage_files(version, {"a": b"not yet all of it"})
+    assert "no unknown object was removed" in collect(hours=100).notes[0]
+    done = rebuild()
+    assert (done.versions, done.kept, done.problems) == (["lab/images@1"], 0, [])
+    assert read_back(Version.objects.get()) == files
+    assert snapshot()["lab/images@1"][0] == before["lab/images@1"][0]
+    assert not Version.objects.get().staged.exists()
+    assert rebuild().kept == 1
+    collect_all()
+    assert verify().damaged_count == 0
+
+
+def test_a_seal_that_failed_brings_back_nothing(store: Path) -> None:
+    """It left a manifest behind, and the version is still open: that is for its people to seal."""
+    version = make_available_version(make_dataset(make_team("lab"), "images"), {"a": b"a"})
+    lose_the_database()
+    version = make_version(make_dataset(make_team("lab"), "images"))
+    Version.objects.update(created_at=timezone.now() - timedelta(hours=1), attempts=1)
+    stage_files(version, {"b": b"b"})
+    done = rebuild()
+    assert (done.versions, done.kept) == ([], 1)
+    assert collect(hours=100).notes == []
+    assert Version.objects.get().status == "uploading"
 
 
 def test_what_compaction_moved_is_found(store: Path) -> None:

@@ -17,7 +17,7 @@ from datasets_app.services.garbage.journal import Removal
 from datasets_app.services.garbage.leftovers import find_wanted
 from datasets_app.services.garbage.sweep import LOOKUP, Sweep
 from datasets_app.services.manifests import FOLDER as MANIFESTS
-from datasets_app.services.manifests import read_header
+from datasets_app.services.manifests import read_header, was_sealed_later
 from datasets_app.services.slice_lists import FOLDER as SLICES
 from datasets_app.store.listing import StoredObject
 from datasets_app.store.packs import MissingPack
@@ -86,11 +86,13 @@ def _unknown_manifests(sweep: Sweep) -> Iterator[StoredObject]:
 
 
 def _is_foreign(found: StoredObject) -> bool:
-    """Tell whether the manifest is of a version that this database has never had."""
+    """Tell whether the manifest is of a version that this database has never had, or not as a sealed one."""
     try:
         header = read_header(found.key)
     except (MissingPack, ValueError):
         return False
+    if was_sealed_later(header, modified=found.modified):
+        return True
     team, dataset, number = (header.get(name) for name in ("team", "dataset", "version"))
     if Dataset.objects.filter(team__name=team, name=dataset, last_number__gte=number or 0).exists():
         return False

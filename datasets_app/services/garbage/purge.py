@@ -24,6 +24,7 @@ from datasets_app.models import (
     Version,
 )
 from datasets_app.models.bulk import database_value, insert_new_rows
+from datasets_app.models.holding import unmark
 from datasets_app.permissions import require
 from datasets_app.services.content import discard_object, staging
 from datasets_app.services.garbage import journal
@@ -126,6 +127,8 @@ def _remove_versions(sweep: Sweep, versions: Sequence[Version], subject: str, re
     # Known at once, so that the grace period begins now; what else holds these trees is asked when it ends.
     since = database_value(sweep.now)
     roots = sorted({version.root_id for version in versions if version.root_id is not None})
+    # An older mark may be left of a purge whose tree other versions still held.
+    unmark(UnreferencedDirectory, roots)
     insert_new_rows(UnreferencedDirectory, ("directory_id", "since"), [(root, since) for root in roots])
     labels = [Removal(f"{v.dataset.team}/{v.label}", v.size) for v in versions]
     journal.write(sweep, RemovedObject.Kind.VERSION, labels, reason)

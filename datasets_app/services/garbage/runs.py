@@ -66,7 +66,13 @@ def start_collection(actor: User | None, *, is_dry_run: bool = False, forget_unk
 def collect_now(
     actor: User | None = None, *, is_dry_run: bool = False, forget_unknown: bool = False, now: datetime | None = None
 ) -> CollectionRun:
-    """Collect in this process, as the command does; `now` stands for the present time."""
+    """Collect in this process, as the command does; `now` stands for the present time.
+
+    One that waits, or whose worker died, is brought to its end first: there may be no worker. Conflict while one is
+    under way.
+    """
+    for left in CollectionRun.objects.active().unleased().filter(is_dry_run=is_dry_run):
+        run_collection(left.pk, now=now)
     run = _create(actor, is_dry_run=is_dry_run, forget_unknown=forget_unknown)
     run_collection(run.pk, now=now)
     run.refresh_from_db()

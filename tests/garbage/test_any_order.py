@@ -1,0 +1,275 @@
+"""All that links and all that removes, in any order: nothing that is held is lost, nothing unused stays."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.db import connection, transaction
+from django.test import override_settings
+from django.utils import timezone
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from datasets_app.errors import Conflict
+from datasets_app.models import Blob, Dataset, StagedFile, User, Version
+from datasets_app.services import content
+from datasets_app.services.garbage import collect_now, purge_dataset, purge_version
+from datasets_app.services.plans import plan_files, remove_paths
+from datasets_app.services.staged import DeclaredFile
+from datasets_app.services.trash import delete_dataset, delete_version, restore_version
+from datasets_app.services.uploads import append, create_bundle
+from datasets_app.services.versions import abandon_version, create_version, run_seal, seal_version
+from tests.conftest import empty_guarded_tables
+from tests.factories import make_dataset, make_member, make_team
+from tests.garbage.conftest import objects, pack_objects, read_back
+
+pytestmark = [pytest.mark.data_layer, pytest.mark.django_db(transaction=True)]
+
+# Few, so that versions share much.
+CONTENTS = [bytes([number]) * size for number, size in enumerate((0, 1, 2, 9, 40, 100, 200, 300))]
+PATHS = ["a", "b", "d/a", "d/b", "d/e/a", "f/a"]
+file_sets = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(CONTENTS), min_size=1, max_size=4)
+picks = st.integers(min_value=0, max_value=1000)
+NIGHTLY = 500
+SLACK = {
+    "sqlite": ("PRAGMA synchronous = OFF", "PRAGMA synchronous = FULL"),
+    "postgresql": ("SET synchronous_commit = off", "RESET synchronous_commit"),
+}
+
+
+class Life(RuleBasedStateMachine):
+    """One dataset. What each version must give back is kept beside it; the clock of the collector is set forward."""
+
+    store: Path
+    # Whether the end waits for grace periods, rather than go without: that takes more collections.
+    patient: bool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: dict[int, dict[str, bytes]] = {}
+        self.sealed: dict[int, dict[str, bytes]] = {}
+        self.trash: dict[int, dict[str, bytes]] = {}
+        self.hours = 0.0
+
+    @initialize()
+    def begin(self) -> None:
+        # What a round that failed has left must not make the next one fail.
+        empty_guarded_tables()
+        for folder in (self.store, self.store.parent / "staging"):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        self.dataset: Dataset = make_dataset(make_team())
+        self.admin: User = make_member(self.dataset.team, "admin")
+
+    @rule(pick=picks, based=st.booleans(), files=file_sets)
+    def start(self, pick: int, files: Mapping[str, bytes], *, based: bool) -> None:
+        base = chosen(self.sealed, pick) if based and self.sealed else None
+        version = create_version(self.admin, dataset=self.dataset, base=base.number if base else None)
+        self.opened[version.pk] = dict(self.sealed[base.pk]) if base else {}
+        self._send(version, files, hashed=True, whole=True)
+
+    @precondition(lambda self: self.opened)
+    @rule(pick=picks, files=file_sets, hashed=st.booleans(), whole=st.booleans())
+    def send(self, pick: int, files: Mapping[str, bytes], *, hashed: bool, whole: bool) -> None:
+        self._send(chosen(self.opened, pick), files, hashed=hashed, whole=whole)
+
+    def _send(self, version: Version, files: Mapping[str, bytes], *, hashed: bool, whole: bool) -> None:
+        """Plan files and send what is needed; or only a part of it, and give it up, as when a client dies."""
+        here = self.opened[version.pk]
+        declared = [DeclaredFile(path, len(data), digest_of(data) if hashed else None) for path, data in files.items()]
+        planned = plan_files(self.admin, version=version, files=declared)
+        needed = [item.path for item in planned if item.state != "stored"]
+        if needed:
+            upload = create_bundle(self.admin, version=version, paths=needed)
+            data = io.BytesIO(b"".join(files[path] for path in needed))
+            length = upload.size if whole else upload.size // 2
+            if length:
+                append(self.admin, upload=upload, offset=0, read=data.read, length=length)
+        stored = set(version.staged.exclude(blob=None).values_list("path", flat=True))
+        left = [path for path in files if path not in stored]
+        here |= {path: data for path, data in files.items() if path in stored}
+        if left:
+            remove_paths(self.admin, version=version, paths=left)
+            for path in left:
+                here.pop(path, None)
+
+    @precondition(lambda self: self.opened)
+    @rule(pick=picks, path=st.sampled_from(PATHS), data=st.sampled_from(CONTENTS))
+    def land(self, pick: int, path: str, data: bytes) -> None:
+        """Bring a file by the way that imports take, with a pack of its own."""
+        version = chosen(self.opened, pick)
+        pack = uuid.uuid4()
+        content.staging().create(pack)
+        content.staging().path(pack).write_bytes(data)
+        content.reserve_pack(pack_id=pack, size=len(data))
+        content.store_pack(pack)
+        with transaction.atomic():
+            piece = content.Slice(digest_of(data), len(data), 0)
+            try:
+                ids = content.register_pack(pack_id=pack, slices=[piece], known=(), team=self.dataset.team)
+            except content.VanishedPackError:
+                return
+            version.staged.filter(path=path).delete()
+            row = {"size": len(data), "sha256": piece.sha256, "blob_id": ids[piece.sha256]}
+            StagedFile.objects.create(version=version, path=path, **row)
+        self.opened[version.pk][path] = data
+
+    @precondition(lambda self: self.opened)
+    @rule(pick=picks, path=st.sampled_from([*PATHS, "d/"]))
+    def remove(self, pick: int, path: str) -> None:
+        version = chosen(self.opened, pick)
+        remove_paths(self.admin, version=version, paths=[path])
+        here = self.opened[version.pk]
+        for gone in [name for name in here if name == path or (path.endswith("/") and name.startswith(path))]:
+            del here[gone]
+
+    @rule(pick=picks, files=file_sets)
+    def seal(self, pick: int, files: Mapping[str, bytes]) -> None:
+        if not self.opened:
+            self.start(pick, files, based=True)
+        version = chosen(self.opened, pick)
+        held = self.opened.pop(version.pk)
+        if not held:
+            abandon_version(self.admin, version=version)
+            return
+        seal_version(self.admin, version=version)
+        run_seal(version.pk)
+        version.refresh_from_db()
+        assert version.status == "available", version.error
+        self.sealed[version.pk] = held
+
+    @precondition(lambda self: self.opened)
+    @rule(pick=picks)
+    def abandon(self, pick: int) -> None:
+        version = chosen(self.opened, pick)
+        abandon_version(self.admin, version=version)
+        del self.opened[version.pk]
+
+    @precondition(lambda self: self.sealed)
+    @rule(pick=picks)
+    def delete(self, pick: int) -> None:
+        version = chosen(self.sealed, pick)
+        needed = Version.objects.filter(base=version, pk__in=self.opened).exists()
+        try:
+            delete_version(self.admin, version=version)
+        except Conflict:
+            assert needed
+        else:
+            assert not needed
+            self.trash[version.pk] = self.sealed.pop(version.pk)
+
+    @precondition(lambda self: self.trash)
+    @rule(pick=picks)
+    def restore(self, pick: int) -> None:
+        version = chosen(self.trash, pick)
+        team, name = self.dataset.team.name, self.dataset.name
+        restore_version(self.admin, team=team, dataset=name, number=version.number)
+        self.sealed[version.pk] = self.trash.pop(version.pk)
+
+    @precondition(lambda self: self.trash)
+    @rule(pick=picks)
+    def purge(self, pick: int) -> None:
+        version = chosen(self.trash, pick)
+        purge_version(self.admin, version=version)
+        del self.trash[version.pk]
+
+    @rule(hours=st.sampled_from([0, 1, 13, 25]), percent=st.sampled_from([0, 50, 100]))
+    def collect(self, hours: float, percent: int) -> None:
+        self.hours += hours
+        self._collect(percent)
+
+    def _collect(self, percent: int, *, grace: float = 24) -> None:
+        with override_settings(COMPACT_BELOW_PERCENT=percent, GRACE_HOURS=grace):
+            run = collect_now(now=timezone.now() + timedelta(hours=self.hours))
+        assert run.status == "finished", run.error
+        assert run.notes == []
+        self.everything_held_reads_back()
+        connection.check_constraints()
+
+    def _collect_all(self) -> None:
+        """Marked, removed and moved by compaction, and what that left removed: a grace period lies between."""
+        if not self.patient:
+            self._collect(100, grace=0)
+        for _ in range(3 if self.patient else 1):
+            self.hours += 25
+            self._collect(100, grace=24 if self.patient else 0)
+
+    def everything_held_reads_back(self) -> None:
+        for pk, files in (self.sealed | self.trash).items():
+            assert read_back(Version.objects.get(pk=pk)) == files
+        for row in StagedFile.objects.filter(version__in=self.opened).exclude(blob=None).select_related("blob__pack"):
+            assert row.blob is not None
+            assert digest_of(b"".join(content.read_blob(row.blob))) == bytes(row.blob.sha256)
+
+    def teardown(self) -> None:
+        """In the end every unused byte goes, and then, with all versions, everything."""
+        self._collect_all()
+        assert sum(pack_objects(self.store).values()) == sum(Blob.objects.values_list("size", flat=True))
+        held = {data for files in (self.sealed | self.trash).values() for data in files.values()}
+        staged = {data for files in self.opened.values() for data in files.values()}
+        assert {bytes(blob.sha256) for blob in Blob.objects.all()} <= {digest_of(data) for data in held | staged}
+        for pk in self.opened:
+            abandon_version(self.admin, version=Version.objects.get(pk=pk))
+        delete_dataset(self.admin, team=self.dataset.team.name, name=self.dataset.name)
+        purge_dataset(self.admin, dataset=self.dataset)
+        self.opened, self.sealed, self.trash = {}, {}, {}
+        self._collect_all()
+        assert not Blob.objects.exists()
+        assert objects(self.store) == {}
+        assert not any((self.store.parent / "staging").iterdir())
+
+
+def digest_of(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def chosen(versions: Mapping[int, object], pick: int) -> Version:
+    """Take one of them, whichever."""
+    return Version.objects.select_related("dataset__team").get(pk=sorted(versions)[pick % len(versions)])
+
+
+def live(store: Path, settings: LazySettings, *, rounds: int, steps: int) -> None:
+    Life.store, Life.patient = store, rounds >= NIGHTLY
+    settings.TRASH_DAYS = 365
+    # No power cut is tested here, and each of ten thousand commits would wait for the disk.
+    slack, sure = SLACK[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(slack)
+    run_state_machine_as_test(
+        Life,
+        settings=hypothesis_settings(
+            max_examples=rounds,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=rounds < NIGHTLY,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sure)
+
+
+def test_thirty_rounds(store: Path, settings: LazySettings) -> None:
+    live(store, settings, rounds=30, steps=5)
+
+
+@pytest.mark.nightly
+def test_five_hundred_rounds(store: Path, settings: LazySettings) -> None:
+    live(store, settings, rounds=NIGHTLY, steps=15)

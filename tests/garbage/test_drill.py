@@ -1,0 +1,211 @@
+"""The real application under kill -9, with a collector that never rests: what is sealed stays, what is unused goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.postgresql import start_postgresql
+from tests.servers import LiveApplication, serve_application
+from tests.store.naive import digest_of
+from tests.uploads.live_sender import LiveSender
+from tests.uploads.test_kill import Killer
+
+pytestmark = pytest.mark.server
+
+# A collection each second or so, and a grace period of seconds: long enough for a request, short enough to matter.
+HURRY = {
+    "LEASE_SECONDS": "5",
+    "REAP_SECONDS": "1",
+    "COLLECT_HOURS": "0.0002",
+    "GRACE_HOURS": "0.0015",
+    "COMPACT_BELOW_PERCENT": "90",
+}
+# Few, so that versions share what is just being collected.
+SHARED = [bytes([number]) * (3_000 * number + 1) for number in range(12)]
+Files = dict[str, bytes]
+# A collection that was under way when all ended keeps its lease for some seconds.
+COLLECT = """
+import time
+from datasets_app.models import CollectionRun
+from datasets_app.services.garbage import collect_now
+while CollectionRun.objects.active().exclude(pk__in=CollectionRun.objects.unleased()).exists():
+    time.sleep(0.2)
+for _ in range(2):
+    run = collect_now()
+    assert run.status == "finished" and not run.notes, (run.error, run.notes)
+"""
+
+
+class Life(threading.Thread):
+    """One dataset's life: versions come, go to the trash, come back or are purged, until it is told to end."""
+
+    def __init__(self, sender: LiveSender, end: Callable[[], bool]) -> None:
+        super().__init__(daemon=True)
+        self.sender, self._end = sender, end
+        self.sealed: dict[int, Files] = {}
+        self.trash: dict[int, Files] = {}
+        self.rounds = 0
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do one thing after another."""
+        try:
+            while not self._end() or not self.sealed:
+                self._step()
+                self.rounds += 1
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _step(self) -> None:
+        chance = self.sender.chance
+        what = chance.choice(["make", "make", "make", "abandon", "delete", "delete", "restore", "purge", "purge"])
+        if what == "make" or len(self.sealed) < 2:
+            self._make()
+        elif what == "abandon":
+            number = self.sender.create_version(chance.choice([None, *self.sealed]))
+            self.sender.fill(number, make_files(chance))
+            # 404: it was done, but its answer was lost.
+            assert self._post(number, "abandon") in {204, 404}
+        elif what == "delete":
+            number = chance.choice(list(self.sealed))
+            status = self.sender.call("DELETE", f"{self.sender.versions}/{number}").status_code
+            # 409: a version whose answer was lost started from it.
+            assert status in {200, 404, 409}
+            if status != 409:
+                self.trash[number] = self.sealed.pop(number)
+        elif self.trash:
+            number = chance.choice(list(self.trash))
+            files = self.trash.pop(number)
+            if what == "restore":
+                assert self._post(number, "restore") in {200, 404, 409}
+                self.sealed[number] = files
+            else:
+                assert self._post(number, "purge", confirm=f"{self.sender.name}@{number}") in {204, 404}
+
+    def _make(self) -> None:
+        chance = self.sender.chance
+        base = chance.choice([None, *self.sealed])
+        number = self.sender.create_version(base)
+        files = make_files(chance)
+        self.sender.fill(number, files)
+        self.sender.seal(number)
+        self.sealed[number] = (self.sealed[base] if base else {}) | files
+
+    def _post(self, number: int, what: str, **body: str) -> int:
+        return self.sender.call("POST", f"{self.sender.versions}/{number}/{what}", json=body or None).status_code
+
+    def check(self) -> None:
+        """See that each version is what was sealed: by its digest, by its list, and a few files by their bytes."""
+        for number, files in self.sealed.items():
+            address = f"{self.sender.versions}/{number}"
+            version = self.sender.call("GET", address).json()
+            assert (version["status"], version["digest"]) == ("available", digest_of(files))
+            lines = self.sender.call("GET", f"{address}/manifest").text.splitlines()
+            listed = {item["path"]: item["sha256"] for item in map(json.loads, lines)}
+            assert listed == {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+            for path in self.sender.chance.sample(sorted(files), min(4, len(files))):
+                assert self.sender.call("GET", f"{address}/files/{path}").content == files[path]
+        for number in self.trash:
+            assert self.sender.call("GET", f"{self.sender.versions}/{number}").status_code == 404
+
+
+def make_files(chance: random.Random) -> Files:
+    """Some that others have too, some that nobody has."""
+    shared = {f"shared/{n % 3}/{n}": data for n, data in enumerate(SHARED) if chance.random() < 0.4}
+    return shared | {f"own/{chance.randrange(6)}": chance.randbytes(chance.randint(1, 30_000)) for _ in range(3)}
+
+
+def drill(folder: Path, *, kills: int, seed: int, **variables: str) -> dict[str, int]:
+    """Let three datasets live while processes are killed; return how many rounds and what was collected."""
+    chance = random.Random(seed)
+    with serve_application(folder, **HURRY, **variables) as application:
+        application.bootstrap()
+        killer = Killer(application, chance, kills)
+        lives = []
+        for number in range(3):
+            sender = LiveSender(application, f"life{number}", random.Random(seed * 10 + number))
+            sender.create_dataset()
+            lives.append(Life(sender, lambda: not killer.is_alive()))
+        killer.start()
+        for life in lives:
+            life.start()
+        for thread in (killer, *lives):
+            thread.join()
+        assert [killer.error, *(life.error for life in lives)] == [None] * 4
+        for life in lives:
+            life.check()
+    # At rest, with no grace: what nothing holds goes now, and what was moved by compaction with the second run.
+    application.environment |= {"GRACE_HOURS": "0", "COMPACT_BELOW_PERCENT": "100"}
+    application.manage("shell", "-c", COLLECT)
+    held = check_rest(application)
+    for life in lives:
+        for files in (*life.sealed.values(), *life.trash.values()):
+            assert {hashlib.sha256(data).digest() for data in files.values()} <= held.keys()
+    return {"rounds": sum(life.rounds for life in lives), "retries": sum(life.sender.retries for life in lives)}
+
+
+@contextmanager
+def database(application: LiveApplication) -> Iterator[Callable[[str], list[tuple[object, ...]]]]:
+    """Ask the application's own database, past the application."""
+    import sqlite3
+
+    import psycopg
+
+    url = application.environment.get("DATABASE_URL")
+    with closing(psycopg.connect(url) if url else sqlite3.connect(application.folder / "db.sqlite3")) as connection:
+        yield lambda statement: list(connection.cursor().execute(statement).fetchall())
+
+
+def check_rest(application: LiveApplication) -> Mapping[bytes, int]:
+    """Hash every blob where the database says that it lies; see that nothing else is stored. Sizes by digest."""
+    with database(application) as ask:
+        rows = ask(
+            'SELECT b.sha256, b.size, b."offset", p.key FROM datasets_app_blob b '
+            "JOIN datasets_app_pack p ON p.id = b.pack_id"
+        )
+        held = ask(
+            "SELECT count(*) FROM datasets_app_blob b "
+            "WHERE NOT EXISTS (SELECT 1 FROM datasets_app_file f WHERE f.blob_id = b.id) "
+            "AND NOT EXISTS (SELECT 1 FROM datasets_app_stagedfile s WHERE s.blob_id = b.id)"
+        )
+    found: dict[bytes, int] = {}
+    packs = application.folder / "packs"
+    for digest, size, offset, key in rows:
+        assert isinstance(digest, (bytes, memoryview))
+        assert isinstance(size, int)
+        assert isinstance(offset, int)
+        with (packs / str(key)).open("rb") as file:
+            file.seek(offset)
+            assert hashlib.sha256(file.read(size)).digest() == bytes(digest)
+        found[bytes(digest)] = size
+    stored = [
+        path.stat().st_size
+        for path in packs.rglob("*")
+        if path.is_file() and path.relative_to(packs).parts[0] not in {"manifests", "slices"}
+    ]
+    assert held == [(0,)]
+    assert sum(stored) == sum(found.values())
+    return found
+
+
+def test_killed_three_times(tmp_path: Path) -> None:
+    figures = drill(tmp_path / "application", kills=3, seed=4)
+    assert figures["rounds"] > 5
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_twenty_times(tmp_path: Path, vendor: str, seed: int) -> None:
+    variables = {"DATABASE_URL": start_postgresql()} if vendor == "postgresql" else {}
+    figures = drill(tmp_path / "application", kills=20, seed=500 + seed, **variables)
+    assert figures["rounds"] > 30
