@@ -20,6 +20,7 @@ from datasets_app.services import (
     retention,
     running,
     space,
+    summaries,
     uploads,
     versions,
 )
@@ -49,6 +50,7 @@ def reap() -> None:
     versions.clear_leftovers()
     finishing.wake_received()
     uploads.end_expired()
+    summaries.wake_summaries()
 
 
 @shared_task(name="datasets_app.maintain")
@@ -104,6 +106,7 @@ def trim_mounts() -> None:
 def trim_previews() -> None:
     """Remove previews that nobody looked at for longest, down to what may be kept."""
     preview_cache.trim()
+    summaries.forget_summaries()
 
 
 @shared_task(name="datasets_app.count_folder")
@@ -134,3 +137,9 @@ def sample_space() -> None:
 def apply_retention() -> None:
     """Move to the trash what the retention rules say."""
     retention.apply_rules()
+
+
+@shared_task(name="datasets_app.summarize")
+def summarize() -> None:
+    """Look for a while at the files of a version that was sealed."""
+    summaries.run_summaries()

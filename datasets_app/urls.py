@@ -103,6 +103,7 @@ dataset_pages = [
     path(f"{VERSION}changes/remove/", changes.change_remove, name="change_remove"),
     path(f"{VERSION}changes/undo-all/", changes.change_undo_all, name="change_undo_all"),
     path(f"{VERSION}changes/undo/", changes.change_undo, name="change_undo"),
+    path(f"{VERSION}summary/", versions.version_summary, name="version_summary"),
     path(f"{VERSION}status/", versions.version_status, name="version_status"),
     path(f"{VERSION}seal/", versions.version_seal, name="version_seal"),
     path(f"{VERSION}abandon/", versions.version_abandon, name="version_abandon"),

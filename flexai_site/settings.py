@@ -243,6 +243,8 @@ DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)
 PREVIEW_PROCESSES = env.number("PREVIEW_PROCESSES", 4, least=1, most=256)
 PREVIEW_SECONDS = env.number("PREVIEW_SECONDS", 20, least=1, most=600)
 PREVIEW_MEMORY_BYTES = env.size("PREVIEW_MEMORY_BYTES", 512 * MIB, least=128 * MIB)
+# How many files of a version are looked into for its summary; of more, so many that are spread evenly.
+SUMMARY_FILES = env.number("SUMMARY_FILES", 100_000, least=1)
 PREVIEWS_CACHE_BYTES = env.size("PREVIEWS_CACHE_BYTES", 4 * 2**30, least=0)
 
 # --- Remote stores

@@ -13,6 +13,7 @@ from datasets_app.api import (
     labels,
     looking,
     space,
+    summaries,
     teams,
     tokens,
     trash,
@@ -57,6 +58,7 @@ api.add_router("/teams/{team}/datasets/{name}/labels", labels.router, tags=["lab
 api.add_router("/teams/{team}/datasets/{name}/versions", versions.router, tags=["versions"])
 api.add_router("/teams/{team}/datasets/{name}/versions", files.router, tags=["files"])
 api.add_router("/teams/{team}/datasets/{name}/versions", looking.router, tags=["files"])
+api.add_router("/teams/{team}/datasets/{name}/versions", summaries.router, tags=["files"])
 api.add_router("/teams/{team}/datasets/{name}/versions", imports.router, tags=["imports"])
 api.add_router("/teams/{team}/connections", connections.router, tags=["connections"])
 api.add_router("/teams/{team}/connections", imports.connections_router, tags=["imports"])

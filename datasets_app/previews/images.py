@@ -65,7 +65,7 @@ class ImageKind(Kind):
 
     def show(self, reader: Reader, ask: Ask) -> Preview | Product:
         """Show the facts, or draw one frame or page."""
-        image = _open(reader)
+        image = open_image(reader)
         frames = _frames(image)
         number = ask.number("frame", 0, most=frames - 1)
         if ask.part:
@@ -104,7 +104,8 @@ def image_type(head: bytes, name: str) -> str:
     return ""
 
 
-def _open(reader: Reader) -> Image:
+def open_image(reader: Reader) -> Image:
+    """Read a picture's header; PreviewError for what is none, and for decompression bombs."""
     from PIL import Image, ImageFile, UnidentifiedImageError
 
     # We refuse by our own limit, with a sentence; a picture that ends early is drawn as far as it goes.
@@ -160,6 +161,11 @@ def _exif(image: Image) -> tuple[list[tuple[str, str]], bool]:
     return [
         (name, shown(value, 120)) for name, value in named[:60] if name not in EXIF_PRIVATE and value not in ("", b"")
     ], has_place
+
+
+def tell_place(image: Image) -> bool:
+    """Tell whether the picture says where it was taken."""
+    return _exif(image)[1]
 
 
 def _draw(image: Image, number: int, side: int) -> Product:

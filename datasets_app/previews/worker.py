@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import BinaryIO, cast
 
-from datasets_app.previews.base import Ask, PreviewError, Product
+from datasets_app.previews.base import Ask, Kind, PreviewError, Product
 from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
 from datasets_app.previews.registry import KINDS, TOGETHER
 
@@ -69,7 +69,7 @@ def main() -> None:
     ask = Ask(**request["ask"])
     readers = [PipedReader(channel, number, size) for number, size in enumerate(request["sizes"])]
     try:
-        answer = {**KINDS, **TOGETHER}[request["kind"]].show_together(readers, ask)
+        answer = _kind(request["kind"]).show_together(readers, ask)
         if isinstance(answer, Product):
             channel.send(b"X", answer.to_bytes())
         else:
@@ -81,6 +81,15 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they like at a broken file
         detail = " ".join(str(error).split())[:300]
         channel.send(b"E", f"It can't be read as {request['kind']}: {detail or type(error).__name__}".encode())
+
+
+def _kind(name: str) -> Kind:
+    if name != "survey":
+        return {**KINDS, **TOGETHER}[name]
+    # Its patterns take a while to compile.
+    from datasets_app.previews.survey import SurveyKind
+
+    return SurveyKind()
 
 
 def _limit(budget: dict[str, float]) -> None:

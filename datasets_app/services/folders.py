@@ -75,7 +75,10 @@ class FolderOverview:
 def describe_folder(directory: Directory, *, entries: list[Entry]) -> FolderOverview:
     """Describe a directory that the caller may read; `entries` are the lines of its page."""
     return FolderOverview(
-        types=count_types(directory), readme=_readme(directory), classes=_classes(directory), gallery=_gallery(entries)
+        types=count_types(directory),
+        readme=_readme(directory),
+        classes=class_table(directory),
+        gallery=_gallery(entries),
     )
 
 
@@ -117,7 +120,7 @@ def count_folder(directory_id: int) -> Preview | None:
         cursor.execute(_BELOW, [directory_id])
         while rows := cursor.fetchmany(5000):
             for name, size in rows:
-                suffix = _suffix(name)
+                suffix = suffix_of(name)
                 counts[suffix] += 1
                 sizes[suffix] += size
     most = sorted(counts, key=lambda suffix: (-sizes[suffix], -counts[suffix], suffix))
@@ -142,7 +145,7 @@ def _share(line: list[Any], directory: Directory) -> TypeShare:
     )
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
     """Return the ending of a name, with what it is packed in: `.tar.gz`; "no ending" where there is none."""
     stem, dot, last = name.lower().rpartition(".")
     if not dot or not stem or len(last) > 12:  # noqa: PLR2004
@@ -163,7 +166,7 @@ def _readme(directory: Directory) -> Shown | None:
     return shown if shown.kind in {"markdown", "text"} and shown.page is not None else None
 
 
-def _classes(directory: Directory) -> ClassTable | None:
+def class_table(directory: Directory) -> ClassTable | None:
     """Find classes below splits: folders whose folders bear the same names, with no files beside them."""
     splits = list(directory.subdirectories.order_by("name").values_list("name", "child_id")[: MOST_SPLITS + 1])
     if not 1 <= len(splits) <= MOST_SPLITS:

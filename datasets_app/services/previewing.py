@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datasets_app.models import Blob, File
-    from datasets_app.previews.base import Kind
+    from datasets_app.previews.base import Kind, Reader
 
 # Enough to know a file by; a page must stay light.
 HEAD_BYTES: Final = 64 * 1024
 # How long a page waits for its turn while other previews run.
 TURN_SECONDS: Final = 10
 MOST_OPTION: Final = 10_000
+# For a few hundred files; one that takes longer is given up when it is asked for alone.
+SURVEY_SECONDS: Final = 60
 BLOCK_BYTES: Final = 256 * 1024
 
 
@@ -107,6 +109,13 @@ def make_product(file: File, *, part: str, options: Mapping[str, str] | None = N
     if isinstance(answer, Product):
         return answer
     raise Unavailable(str(answer))
+
+
+def survey(reader: Reader, ask: Ask) -> Preview | Product:
+    """Look into many files at once, in the background; nothing is kept. PreviewError when the process dies of them."""
+    limits = _budget()
+    budget = Budget(seconds=max(SURVEY_SECONDS, limits.seconds), memory_bytes=limits.memory_bytes)
+    return run_preview("survey", reader, ask, budget=budget, sandbox=_sandbox())
 
 
 def read_head(file: File) -> bytes:

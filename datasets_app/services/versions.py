@@ -33,6 +33,7 @@ from datasets_app.services.finishing import finish_arrived
 from datasets_app.services.labels import find_number
 from datasets_app.services.recipes import composed_entries, is_composed
 from datasets_app.services.staged import lock_open
+from datasets_app.services.summaries import want_summary
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Child, Graft, Overlay
 from datasets_app.store.paths import from_key
@@ -256,6 +257,8 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
             return
         Dataset.objects.filter(pk=version.dataset_id).update(updated_at=now)
         enqueue(MEASURE_TASK)
+        if version.root is not None:
+            want_summary(version.root)
     clear_staged(version.pk)
 
 

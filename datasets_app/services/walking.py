@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import connection
@@ -112,18 +113,24 @@ def _find_directory(path: str, known: dict[str, int | None]) -> int | None:
     return known[here]
 
 
-def walk_files(root: Directory, *, prefix: str = "") -> Iterator[WalkedFile]:
-    """Every file below `root`, in tree order, with paths relative to it (after `prefix`, such as "a/b/")."""
+def walk_files(root: Directory, *, prefix: str = "", skip: int = 0) -> Iterator[WalkedFile]:
+    """Every file below `root`, in tree order, with paths relative to it (after `prefix`, such as "a/b/").
+
+    `skip` leaves out the first files; most of them are not fetched for that.
+    """
     # A stack of our own: a legal path has more folders than Python allows calls.
     stack = [_steps(root.pk, prefix.replace("/", KEY_SEPARATOR))]
     while stack:
         step = next(stack[-1], None)
         if step is None:
             stack.pop()
+        elif skip >= step.files:
+            skip -= step.files
         elif isinstance(step, _Run):
-            yield from _fetch(step)
+            yield from islice(_fetch(step), skip, None)
+            skip = 0
         else:
-            stack.append(_steps(*step))
+            stack.append(_steps(step.directory_id, step.prefix))
 
 
 class _Run(NamedTuple):
@@ -133,28 +140,37 @@ class _Run(NamedTuple):
     prefix: str
     first: str
     last: str
+    files: int
 
 
-def _steps(directory_id: int, prefix: str) -> Iterator[_Run | tuple[int, str]]:
-    """Cut a directory into runs, and subdirectories (id, prefix) that are too large for one."""
+class _Large(NamedTuple):
+    """A subdirectory with more files below it than a run may have."""
+
+    directory_id: int
+    prefix: str
+    files: int
+
+
+def _steps(directory_id: int, prefix: str) -> Iterator[_Run | _Large]:
+    """Cut a directory into runs, and subdirectories that are too large for one."""
     first, last, waiting = "", "", 0
     for child in read_children(directory_id):
         files = 1 if child.file_count is None else child.file_count
         if waiting and waiting + files > RUN_FILES:
-            yield _Run(directory_id, prefix, first, last)
+            yield _Run(directory_id, prefix, first, last, waiting)
             waiting = 0
         if files > RUN_FILES:
-            yield child.ref, prefix + child.name + KEY_SEPARATOR
+            yield _Large(child.ref, prefix + child.name + KEY_SEPARATOR, files)
             continue
         first = child.name if waiting == 0 else first
         last = child.name
         waiting += files
     if waiting:
-        yield _Run(directory_id, prefix, first, last)
+        yield _Run(directory_id, prefix, first, last, waiting)
 
 
 def _fetch(run: _Run) -> Iterator[WalkedFile]:
-    directory_id, prefix, first, last = run
+    directory_id, prefix, first, last, _ = run
     with connection.cursor() as cursor:
         cursor.execute(_DIRECT, [prefix, directory_id, first, last])
         rows = cursor.fetchall()

@@ -69,6 +69,18 @@ def table_cell(value: str | None, columns: Sequence[Mapping[str, Any]], number: 
     return mark_safe(f"<td{look}>{text}</td>")  # noqa: S308 - the value is escaped
 
 
+@register.filter
+def side_bars(sides: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Make bars of how many pictures have which longer side: height in percent of the highest, and a title."""
+    most = max((count for _, count in sides), default=0) or 1
+    bars, before = [], 0
+    for side, count in sides:
+        words = f"{before + 1} to {side} pixels" if side else f"more than {before} pixels"
+        bars.append({"height": round(100 * count / most), "title": f"{words}: {count:,}", "count": count})
+        before = side
+    return bars
+
+
 @register.simple_tag(takes_context=True)
 def safe_html(context: template.Context, html: str) -> SafeString:
     """Sanitise HTML; relative links lead to the version's files, relative pictures to their bytes.

@@ -22,6 +22,7 @@ from datasets_app.services.datasets import (
     update_dataset,
 )
 from datasets_app.services.labels import label_names
+from datasets_app.services.summaries import describe_version
 from datasets_app.services.teams import get_team
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
@@ -130,6 +131,7 @@ def dataset_detail(request: SignedInRequest, team: str, name: str) -> HttpRespon
     cursor = request.GET.get("cursor")
     versions = list_versions(request.user, dataset=summary.dataset, cursor=cursor)
     labels = label_names(summary.dataset, versions.items)
+    latest = summary.latest
     context = {
         "team": summary.dataset.team,
         "dataset": summary.dataset,
@@ -137,6 +139,7 @@ def dataset_detail(request: SignedInRequest, team: str, name: str) -> HttpRespon
         "versions": versions,
         "rows": [(version, labels[version.pk]) for version in versions.items],
         "cursor": cursor,
+        "inside": describe_version(request.user, version=latest) if latest is not None else None,
         "is_moving": not cursor and any(version.status not in Version.FINAL for version in versions.items),
         "may_edit": may(request.user, "dataset.edit", summary.dataset),
         "may_add": may(request.user, "version.create", summary.dataset) and summary.dataset.archived_at is None,

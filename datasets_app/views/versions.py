@@ -17,6 +17,7 @@ from datasets_app.services.imports import get_import, measure_import
 from datasets_app.services.origins import made_from, repeated_numbers, sealed_meanwhile, used_in
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.space import measure_versions_of
+from datasets_app.services.summaries import describe_version
 from datasets_app.services.versions import abandon_version, find_version, seal_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 from datasets_app.views.tree import PAGE_ROWS, tree_frame
@@ -53,7 +54,9 @@ def _show(
         # Counting may take a second: htmx asks for it when the page is there, others by a link.
         seconds = 1 if "space" in request.GET else 0
         space = measure_versions_of(request.user, dataset=version.dataset, versions=[version], seconds=seconds)
-        context |= tree_frame(version) | {"page": page, "rows": PAGE_ROWS, "space": space.get(version.pk)}
+        summary = describe_version(request.user, version=version)
+        figures = {"summary": summary, "space": space.get(version.pk)}
+        context |= tree_frame(version) | figures | {"page": page, "rows": PAGE_ROWS}
     return render(request, f"versions/version_detail.html{part}", context, status=refusal.status if refusal else 200)
 
 
@@ -68,6 +71,17 @@ def version_detail(request: SignedInRequest, team: str, name: str, number: int |
     """Show a version."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     return _show(request, version, part="#space" if is_part(request) and "space" in request.GET else "")
+
+
+@require_safe
+@signed_in
+def version_summary(request: SignedInRequest, team: str, name: str, number: int | str) -> HttpResponse:
+    """Show what was found out about the files; asked for again and again while that is under way."""
+    version = find_version(request.user, team=team, dataset=name, number=number)
+    if version.root_id is None:
+        raise Conflict(f"{version.label} is {version.status}: its files are looked at once it is sealed.")
+    summary = describe_version(request.user, version=version, wake=False)
+    return render(request, "versions/summary.html", tree_frame(version) | {"summary": summary})
 
 
 @require_safe

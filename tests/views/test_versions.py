@@ -34,7 +34,7 @@ def test_it_works() -> None:
     assert "/teams/vision/datasets/images/versions/1/tree/a" in page
     assert 'data-copy="/input/images/a/"' in page
     assert "1 warning" in page
-    assert "every 2s" not in page
+    assert 'id="progress"' not in page
     assert "/teams/vision/jobs/new/?dataset=images%401" in page
 
 
