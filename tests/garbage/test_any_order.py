@@ -26,10 +26,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from datasets_app.errors import Conflict
+from datasets_app.errors import AppError, Conflict
 from datasets_app.models import Blob, Dataset, StagedFile, User, Version
 from datasets_app.services import content
 from datasets_app.services.garbage import collect_now, purge_dataset, purge_version
+from datasets_app.services.moving import Move, move_paths
 from datasets_app.services.plans import plan_files, remove_paths
 from datasets_app.services.staged import DeclaredFile
 from datasets_app.services.trash import delete_dataset, delete_version, restore_version
@@ -136,8 +137,29 @@ class Life(RuleBasedStateMachine):
         version = chosen(self.opened, pick)
         remove_paths(self.admin, version=version, paths=[path])
         here = self.opened[version.pk]
-        for gone in [name for name in here if name == path or (path.endswith("/") and name.startswith(path))]:
+        for gone in [name for name in here if name == path or is_below(name, path)]:
             del here[gone]
+
+    @precondition(lambda self: self.opened)
+    @rule(pick=picks, source=st.sampled_from([*PATHS, "d/", "d/e/", "g/"]), goal=st.sampled_from([*PATHS, "g", "f"]))
+    def move(self, pick: int, source: str, goal: str) -> None:
+        """Move a file or a folder; where that can't be, it is refused and nothing has changed."""
+        if source.endswith("/") is not (goal in {"f", "g"}):
+            # What is sent later to one of PATHS must not find a file in the place of its folder.
+            return
+        version = chosen(self.opened, pick)
+        here = self.opened[version.pk]
+        try:
+            moved = move_paths(self.admin, version=version, moves=[Move(source, goal)])
+        except AppError:
+            return
+        if not moved:
+            return
+        going = {path: data for path, data in here.items() if path == source or is_below(path, source)}
+        assert going
+        for path, data in going.items():
+            del here[path]
+            here[goal + path[len(source.removesuffix("/")) :]] = data
 
     @rule(pick=picks, files=file_sets)
     def seal(self, pick: int, files: Mapping[str, bytes]) -> None:
@@ -237,6 +259,10 @@ class Life(RuleBasedStateMachine):
 
 def digest_of(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
+
+
+def is_below(path: str, folder: str) -> bool:
+    return folder.endswith("/") and path.startswith(folder)
 
 
 def chosen(versions: Mapping[int, object], pick: int) -> Version:
