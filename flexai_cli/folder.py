@@ -73,9 +73,11 @@ class Folder:
 
     def _hashed(self, *, whole: bool) -> Iterator[tuple[Chunk, list[int]]]:
         self._begin("hashing")
-        pipeline = Pipeline(self._hash, lambda item: item.digest is None and item.chunk.root is None, streams=_cores())
+        pipeline = Pipeline(self._hash, lambda item: item.digest is None, streams=_cores())
         for chunk, fresh in pipeline.run(self._chunks(whole=whole)):
-            if len(fresh) < len(chunk.names):
+            if chunk.root is not None:
+                self._progress.handled(chunk.root.file_count, chunk.root.size)
+            elif len(fresh) < len(chunk.names):
                 known = set(range(len(chunk.names))) - set(fresh)
                 self._progress.handled(len(known), sum(chunk.stats[index].size for index in known))
             yield chunk, fresh

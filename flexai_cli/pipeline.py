@@ -90,8 +90,11 @@ class Pipeline:
         return len(self._running) > WINDOW
 
     def _cut(self, chunk: Chunk, pool: ThreadPoolExecutor) -> tuple[list[int], list[Batch]]:
-        places = []
+        places: list[int] = []
         used: list[Batch] = []
+        if chunk.root is not None:
+            # Its digest is known, so nothing is to be done for any of its files.
+            return places, used
         for index in range(len(chunk.names)):
             item = Item(chunk, index)
             if not self._wanted(item):
