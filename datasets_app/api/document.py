@@ -143,7 +143,9 @@ def _describe_answers(path: str, method: str, operation: dict[str, Any]) -> None
         if method == "head":
             answer.pop("content", None)
         elif name in CONTENT and int(status) in SENT:
-            answer["content"] = {kind: {"schema": BYTES} for kind in CONTENT[name]}
+            answer["content"] = {
+                kind: {"schema": {"type": "object"} if kind.endswith("+json") else BYTES} for kind in CONTENT[name]
+            }
     if name == "read_output":
         answers[200]["content"][OCTETS] = {"schema": BYTES}
 
