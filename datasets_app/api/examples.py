@@ -395,8 +395,9 @@ def make_example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noq
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return ANSWERS[name] if name in ANSWERS else make_example(schemas[name], schemas)
-    if "anyOf" in schema:
-        return make_example(schema["anyOf"][0], schemas)
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            return make_example(schema[key][0], schemas)
     for key in ("const", "default"):
         if key in schema:
             return schema[key]
@@ -405,7 +406,9 @@ def make_example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noq
     if schema.get("type") == "object":
         return {name: make_example(part, schemas) for name, part in schema.get("properties", {}).items()}
     if schema.get("type") == "array":
-        return [make_example(schema["items"], schemas)]
+        # Tuples name the kind of each place.
+        parts = schema.get("prefixItems") or [part for part in [schema.get("items")] if part]
+        return [make_example(part, schemas) for part in parts]
     return PLAIN.get(schema.get("format", ""), PLAIN.get(schema.get("type", "")))
 
 
