@@ -6,11 +6,12 @@ hangs elsewhere, as a layer of its own: below it, removals are removals from it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from django.db import connection
 from django.db.models import Q
 
-from datasets_app.models import Directory, File, StagedFile, StagedMove, Subdirectory
+from datasets_app.models import Blob, Directory, File, StagedFile, StagedMove, Subdirectory
 from datasets_app.models.fields import below
 from datasets_app.services.staged import find_staged
 from datasets_app.store.paths import from_key, parents
@@ -20,7 +21,21 @@ if TYPE_CHECKING:
 
     from datasets_app.models import Version
 
+T = TypeVar("T")
+
 LOOKUP = 500
+_FILES = f"""
+WITH wanted(directory, name) AS (VALUES {{}})
+SELECT wanted.directory, wanted.name, b.id, b.size, b.sha256, NULL FROM wanted
+JOIN {File._meta.db_table} f ON f.directory_id = wanted.directory AND f.name = wanted.name
+JOIN {Blob._meta.db_table} b ON b.id = f.blob_id
+"""  # noqa: S608 - only names of our own tables
+_DIRECTORIES = f"""
+WITH wanted(directory, name) AS (VALUES {{}})
+SELECT wanted.directory, wanted.name, d.id, d.size, d.digest, d.file_count FROM wanted
+JOIN {Subdirectory._meta.db_table} s ON s.parent_id = wanted.directory AND s.name = wanted.name
+JOIN {Directory._meta.db_table} d ON d.id = s.child_id
+"""  # noqa: S608
 # More removals below one folder are not counted: it is taken to hold something still.
 MOST_REMOVALS = 20_000
 
@@ -185,51 +200,45 @@ class PendingTree:
 
 
 def find_nodes(root: int | None, paths: Iterable[str]) -> dict[str, Node]:
-    """Find files and directories below a directory by their paths ("" is itself); the rest is left out."""
-    names: dict[str, list[str]] = {}
+    """Find files and directories below a directory by their paths ("" is itself); the rest is left out.
+
+    Some queries for each level of folders, however many folders there are.
+    """
+    wanted = set(paths)
+    if root is None or not wanted:
+        return {}
     found: dict[str, Node] = {}
-    if root is None:
-        return found
-    for path in paths:
-        if not path:
-            here = Directory.objects.get(pk=root)
-            found[""] = Node(here.pk, here.size, bytes(here.digest), here.file_count)
-            continue
-        folder, _, name = path.rpartition("/")
-        names.setdefault(folder, []).append(name)
-    directories: dict[str, int | None] = {"": root}
-    for folder, wanted in names.items():
-        directory = _find_directory(folder, directories)
-        if directory is None:
-            continue
-        prefix = f"{folder}/" if folder else ""
-        for some in _slices(wanted):
-            for name, node in _children(directory, some):
-                found[prefix + name] = node
+    if "" in wanted:
+        here = Directory.objects.get(pk=root)
+        found[""] = Node(here.pk, here.size, bytes(here.digest), here.file_count)
+        wanted.discard("")
+    levels: dict[int, set[str]] = {}
+    for path in wanted:
+        for depth, folder in enumerate(parents(path)):
+            levels.setdefault(depth, set()).add(folder)
+    directories: dict[str, int] = {"": root}
+    for _, level in sorted(levels.items()):
+        directories.update((folder, node.ref) for folder, node in _look_up(_DIRECTORIES, level, directories))
+    found.update(_look_up(_FILES, wanted, directories))
+    found.update(_look_up(_DIRECTORIES, wanted, directories))
     return found
 
 
-def _children(directory: int, names: list[str]) -> Iterator[tuple[str, Node]]:
-    files = File.objects.filter(directory=directory, name__in=names)
-    for name, ref, size, digest in files.values_list("name", "blob_id", "blob__size", "blob__sha256"):
-        yield name, Node(ref, size, bytes(digest), None)
-    edges = Subdirectory.objects.filter(parent=directory, name__in=names)
-    columns = ("name", "child_id", "child__size", "child__digest", "child__file_count")
-    for name, ref, size, digest, count in edges.values_list(*columns):
-        yield name, Node(ref, size, bytes(digest), count)
-
-
-def _find_directory(path: str, known: dict[str, int | None]) -> int | None:
-    """Return the id of a directory; `known` (path -> id) spares asking for parents again and again."""
-    here = ""
-    for name in path.split("/") if path else ():
-        inner = f"{here}/{name}" if here else name
-        if inner not in known:
-            parent = known[here]
-            edges = Subdirectory.objects.filter(parent_id=parent, name=name).values_list("child_id", flat=True)
-            known[inner] = edges.first() if parent is not None else None
-        here = inner
-    return known[here]
+def _look_up(statement: str, paths: Iterable[str], directories: dict[str, int]) -> Iterator[tuple[str, Node]]:
+    """Find entries of known directories."""
+    places: dict[tuple[int, str], list[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder in directories:
+            # Directories of the same content are one row: several paths may lead to it.
+            places.setdefault((directories[folder], name), []).append(path)
+    with connection.cursor() as cursor:
+        for some in _slices(list(places)):
+            rows = ", ".join(["(CAST(%s AS bigint), %s)"] * len(some))
+            cursor.execute(statement.format(rows), [value for place in some for value in place])
+            for directory, name, ref, size, digest, count in cursor.fetchall():
+                for path in places[directory, name]:
+                    yield path, Node(ref, size, bytes(digest), count)
 
 
 def _staged(version: Version, paths: Iterable[str], columns: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
@@ -242,5 +251,5 @@ def at_or_below(path: str) -> Q:
     return Q(path=path) | below(path)
 
 
-def _slices(items: list[str]) -> Iterator[list[str]]:
+def _slices(items: list[T]) -> Iterator[list[T]]:
     return (items[start : start + LOOKUP] for start in range(0, len(items), LOOKUP))
