@@ -64,7 +64,8 @@ def until_done(
             found: dict[str, object] = json.loads(out)
             return found
         # Killed, interrupted, or the server was away for longer than a first request waits.
-        assert process.returncode in {-9, -15, 130, 7}, f"{process.returncode}\n{out}{err}"
+        # -2: interrupted before Python had begun to run the command.
+        assert process.returncode in {-9, -15, -2, 130, 7}, f"{process.returncode}\n{out}{err}"
         assert time.monotonic() < deadline, f"not done within {DRILL_SECONDS} s\n{out}{err}"
 
 
