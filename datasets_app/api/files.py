@@ -20,6 +20,7 @@ from datasets_app.services.browsing import Entry, find_file, list_directory
 from datasets_app.services.comparing import MOST_ROWS, Change, compare_versions
 from datasets_app.services.croissant import describe_version
 from datasets_app.services.manifests import manifest_lines
+from datasets_app.services.previewing import open_member
 from datasets_app.services.versions import find_version
 
 router = Router()
@@ -184,6 +185,28 @@ def read_file(  # noqa: PLR0913
     return send_file(request, file, inline=inline, cache=CACHE if number.isdecimal() else LABEL_CACHE)
 
 
+@router.get(
+    "/{number}/members/{path:path}",
+    operation_id="read_member",
+    summary="Read a file inside an archive",
+    url_name="read_member",
+    response={200: None, 302: None},
+)
+def read_member(  # noqa: PLR0913
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], path: Path[str], member: str
+) -> HttpResponse | StreamingHttpResponse:
+    """Send the file `member` of the ZIP or TAR at `path`, unpacked while it is sent; always a download.
+
+    Where raw bytes have an origin of their own, a session is sent there by 302; a token never is.
+    """
+    version = _find(request, team, name, number)
+    file = find_file(request.auth, version=version, path=path)
+    if raw_addresses.is_separate() and request.auth.access_token is None:
+        address = raw_addresses.make_address(request.auth, version=version, path=path, member=member)
+        return HttpResponse(status=302, headers={"Location": address, "Cache-Control": "no-store"})
+    return send_member(file, member)
+
+
 @router.post(
     "/{number}/files",
     operation_id="read_files",
@@ -313,6 +336,16 @@ def diff(  # noqa: PLR0913 - one argument for each part of the URL and its query
         if counts is None
         else {name: TallyAnswer(files=tally.files, size=tally.size) for name, tally in counts.items()},
     )
+
+
+def send_member(file: File, member: str) -> StreamingHttpResponse:
+    """Answer with a member of an archive that the caller may read, as a download whose length is told."""
+    stream = open_member(file, member=member)
+    response = StreamingHttpResponse(stream.blocks)
+    _describe(response, member.rstrip("/").rpartition("/")[2] or "member", inline=False)
+    response.headers["Content-Length"] = str(stream.size)
+    response.headers["Cache-Control"] = LABEL_CACHE
+    return response
 
 
 def send_file(request: HttpRequest, file: File, *, inline: bool, cache: str) -> HttpResponse | StreamingHttpResponse:

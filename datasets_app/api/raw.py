@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpResponse
 
-from datasets_app.api.files import send_file
+from datasets_app.api.files import send_file, send_member
 from datasets_app.errors import AppError
 from datasets_app.services.raw_addresses import PREFIX, open_address
 
@@ -56,6 +56,8 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
         return _refuse(404, "There is nothing but signed addresses of files here.")
     try:
         found = open_address(request.path_info)
+        if found.member:
+            return send_member(found.file, found.member)
         return send_file(request, found.file, inline=found.inline, cache=CACHE)
     except AppError as error:
         return _refuse(error.status, error.detail)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import struct
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Final
 
 from datasets_app.previews.base import (
     MIB,
     Ask,
+    ForwardReader,
     Kind,
     MemoryReader,
     Preview,
     PreviewError,
     Product,
+    SliceReader,
+    Stream,
     as_file,
     bytes_text,
     figure,
@@ -31,7 +35,9 @@ if TYPE_CHECKING:
     from datasets_app.previews.base import Reader
 
 MOST_INDEXED: Final = 50_000
-MOST_MEMBER: Final = 32 * MIB
+# Smaller members are unpacked once, whole; of larger ones what is shown is read.
+MOST_IN_MEMORY: Final = 32 * MIB
+BLOCK: Final = 512 * 1024
 MOST_UNPACKED: Final = 8 * 1024 * MIB
 # A member that unpacks to so many times its packed size is a bomb.
 MOST_RATIO: Final = 1000
@@ -40,6 +46,9 @@ TAR_MAGIC_AT: Final = 257
 PACKED_TARS: Final = (".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 ENCRYPTED_FLAG: Final = 1
 # Formats with a ZIP inside that people don't think of as archives are shown as such all the same.
+PACKED_MAGIC: Final = (GZIP, ZSTD, b"BZh", b"\xfd7z")
+# Signature and facts, the lengths of name and extra data.
+LOCAL_HEADER: Final = struct.Struct("<26sHH")
 ZIP_MAGIC: Final = (b"PK\3\4", b"PK\5\6")
 
 Entry = tuple[str, int, bool]
@@ -50,7 +59,8 @@ class ArchiveKind(Kind):
 
     name: ClassVar[str] = "archive"
     label: ClassVar[str] = "Archive"
-    parts: ClassVar[tuple[str, ...]] = ("member", "picture", "thumbnail")
+    parts: ClassVar[tuple[str, ...]] = ("picture", "thumbnail")
+    streams: ClassVar[tuple[str, ...]] = ("member",)
     options: ClassVar[tuple[str, ...] | None] = ("member", "view", "frame", "at", "line", "go", "item", "sql")
 
     def recognises(self, head: bytes, name: str) -> bool:
@@ -60,7 +70,7 @@ class ArchiveKind(Kind):
         packed = head.startswith((GZIP, ZSTD, b"BZh", b"\xfd7zXZ"))
         return packed and has_suffix(name, *PACKED_TARS)
 
-    def show(self, reader: Reader, ask: Ask) -> Preview | Product:
+    def show(self, reader: Reader, ask: Ask) -> Preview | Product | Stream:
         """Make the index; with the option `member`, show that member, or give its bytes."""
         wanted = ask.options.get("member", "")
         if wanted:
@@ -166,54 +176,85 @@ class _Bounded:
         return data
 
 
-def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product:
+def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product | Stream:
     from datasets_app.previews.registry import recognise
 
-    data = _member(reader, ask.name, wanted)
+    member = _open_member(reader, ask.name, wanted)
     if ask.part == "member":
-        return Product("application/octet-stream", data)
+        return Stream(member.size, _blocks(member))
+    if member.size <= MOST_IN_MEMORY:
+        member = MemoryReader(member.read(0, member.size))
     inner_ask = Ask(
         wanted.rpartition("/")[2].lower(),
         part=ask.part,
         options={key: value for key, value in ask.options.items() if key != "member"},
     )
-    kind = recognise(data[: 64 * 1024], inner_ask.name)
-    facts = [("Size inside", bytes_text(len(data)))]
+    kind = recognise(member.read(0, 64 * 1024), inner_ask.name)
+    facts = [("Size inside", bytes_text(member.size))]
     if kind is None or isinstance(kind, ArchiveKind):
         return Preview("application/octet-stream", facts, {"member": wanted, "kind": ""})
-    answer = kind.show(MemoryReader(data), inner_ask)
-    if isinstance(answer, Product):
+    answer = kind.show(member, inner_ask)
+    if not isinstance(answer, Preview):
         return answer
     page = kind.arrange(answer, inner_ask)
     inner = {"kind": kind.template, "label": kind.label, "data": page.data, "notes": page.notes}
     return Preview(page.media_type, [*facts, *page.facts], {"member": wanted, **inner})
 
 
-def _member(reader: Reader, name: str, wanted: str) -> bytes:
+def _blocks(member: Reader) -> Iterator[bytes]:
+    at = 0
+    while at < member.size:
+        block = member.read(at, BLOCK)
+        if not block:
+            raise PreviewError("The file ends too early.")
+        yield block
+        at += len(block)
+
+
+def _open_member(reader: Reader, name: str, wanted: str) -> Reader:
+    """Open a member: what lies there unpacked is a range of the archive, the rest is unpacked as it is read."""
+    missing = PreviewError(f"There is no {shown(wanted, 100)} in this archive.")
     if reader.read(0, 4).startswith(ZIP_MAGIC):
-        with _zip(reader) as archive:
-            found = next((one for one in archive.infolist() if one.filename == wanted), None)
-            if found is None:
-                raise PreviewError(f"There is no {shown(wanted, 100)} in this archive.")
-            if found.flag_bits & ENCRYPTED_FLAG:
-                raise PreviewError("This file is encrypted.")
-            if found.file_size > MOST_RATIO * max(found.compress_size, 1024):
-                raise PreviewError("This file unpacks to more than a thousand times its size: it is not opened.")
-            _check_size(found.file_size)
-            with archive.open(found) as stream:
-                return stream.read(MOST_MEMBER + 1)
-    with _tar(reader, name) as archive:
-        for member in archive:
-            if member.isfile() and member.name.removeprefix("./") == wanted:
-                _check_size(member.size)
-                stream_or_none = archive.extractfile(member)
-                return stream_or_none.read(MOST_MEMBER + 1) if stream_or_none is not None else b""
+        archive = _zip(reader)
+        found = next((one for one in archive.infolist() if one.filename == wanted), None)
+        if found is None:
+            raise missing
+        return _zip_member(reader, archive, found)
+    archive_or_stream = _tar(reader, name)
+    for member in archive_or_stream:
+        if member.isfile() and member.name.removeprefix("./") == wanted:
+            if reader.read(0, 4).startswith(PACKED_MAGIC) or member.issparse():
+                return ForwardReader(lambda: _tar_member(reader, name, wanted), member.size)
+            return SliceReader(reader, member.offset_data, member.size)
+    raise missing
+
+
+def _zip_member(reader: Reader, archive: zipfile.ZipFile, found: zipfile.ZipInfo) -> Reader:
+    if found.flag_bits & ENCRYPTED_FLAG:
+        raise PreviewError("This file is encrypted.")
+    if found.compress_type == zipfile.ZIP_STORED:
+        # The lengths of name and extra data in the header before the bytes may differ from those in the directory.
+        header = reader.read(found.header_offset, LOCAL_HEADER.size)
+        if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+            raise PreviewError("This ZIP is damaged: the file is not where its directory says.")
+        _, name_length, extra_length = LOCAL_HEADER.unpack(header)
+        start = found.header_offset + LOCAL_HEADER.size + name_length + extra_length
+        return SliceReader(reader, start, found.file_size)
+    if found.file_size > MOST_RATIO * max(found.compress_size, 1024):
+        raise PreviewError("This file unpacks to more than a thousand times its size: it is not opened.")
+    if found.file_size > MOST_UNPACKED:
+        raise PreviewError(f"This file unpacks to more than {bytes_text(MOST_UNPACKED)}.")
+    return ForwardReader(lambda: archive.open(found), found.file_size)
+
+
+def _tar_member(reader: Reader, name: str, wanted: str) -> IO[bytes]:
+    archive = _tar(reader, name)
+    for member in archive:
+        if member.isfile() and member.name.removeprefix("./") == wanted:
+            stream = archive.extractfile(member)
+            if stream is not None:
+                return stream
     raise PreviewError(f"There is no {shown(wanted, 100)} in this archive.")
-
-
-def _check_size(size: int) -> None:
-    if size > MOST_MEMBER:
-        raise PreviewError(f"Files of more than {bytes_text(MOST_MEMBER)} are not taken out of an archive here.")
 
 
 def _is_odd(name: str) -> bool:

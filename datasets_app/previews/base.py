@@ -8,9 +8,9 @@ from __future__ import annotations
 import io
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Final, Protocol, Self
+from typing import IO, Any, ClassVar, Final, Protocol, Self
 
 MIB: Final = 2**20
 
@@ -96,6 +96,14 @@ class Product:
         return cls(media_type.decode(), body)
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Bytes taken out of a file, however many: `size` of them, in blocks."""
+
+    size: int
+    blocks: Iterator[bytes]
+
+
 class Reader(Protocol):
     """A file's bytes; the only way to them. `size` in bytes."""
 
@@ -118,6 +126,52 @@ class MemoryReader:
         return self._data[offset : offset + length]
 
 
+class SliceReader:
+    """A part of a file as a Reader: what lies unpacked in an archive."""
+
+    def __init__(self, reader: Reader, offset: int, size: int) -> None:
+        self._reader, self._offset = reader, offset
+        self.size = max(0, min(size, reader.size - offset))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give a part of the part."""
+        return self._reader.read(self._offset + offset, max(0, min(length, self.size - offset)))
+
+
+class ForwardReader:
+    """What can only be unpacked from its beginning, as a Reader in little memory: going back begins again."""
+
+    def __init__(self, start: Callable[[], IO[bytes]], size: int) -> None:
+        self._start, self.size = start, size
+        self._stream: IO[bytes] | None = None
+        self._at = 0
+        # What was read last, since libraries look twice.
+        self._block, self._block_at = b"", 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Unpack up to `offset`, then give what follows."""
+        length = max(0, min(length, self.size - offset))
+        inside = offset - self._block_at
+        if inside >= 0 and inside + length <= len(self._block):
+            return self._block[inside : inside + length]
+        if self._stream is None or offset < self._at:
+            self._stream, self._at = self._start(), 0
+        while self._at < offset:
+            self._at += len(self._must_read(min(MIB, offset - self._at)))
+        data = b""
+        while len(data) < length:
+            data += self._must_read(length - len(data))
+        self._block, self._block_at = data, offset
+        self._at = offset + len(data)
+        return data
+
+    def _must_read(self, length: int) -> bytes:
+        data = self._stream.read(length) if self._stream is not None else b""
+        if not data:
+            raise PreviewError("The file ends too early.")
+        return data
+
+
 class Kind(ABC):
     """A kind of content: one file beside this one, one line in the registry, a page previews/<template>.html."""
 
@@ -126,6 +180,8 @@ class Kind(ABC):
     template: ClassVar[str]
     # Parts that `show` makes besides the page.
     parts: ClassVar[tuple[str, ...]] = ()
+    # Parts that it gives as a Stream.
+    streams: ClassVar[tuple[str, ...]] = ()
     # The options that `show` heeds, where some are left to `arrange`; None: all.
     options: ClassVar[tuple[str, ...] | None] = None
 
@@ -138,10 +194,10 @@ class Kind(ABC):
         """Tell by the first bytes, and by the lower-case name where bytes don't tell. No heavy import, no error."""
 
     @abstractmethod
-    def show(self, reader: Reader, ask: Ask) -> Preview | Product:
+    def show(self, reader: Reader, ask: Ask) -> Preview | Product | Stream:
         """Make the page or the part; PreviewError, or any exception of a library, when the file is not right."""
 
-    def show_together(self, readers: Sequence[Reader], ask: Ask) -> Preview | Product:
+    def show_together(self, readers: Sequence[Reader], ask: Ask) -> Preview | Product | Stream:
         """Make the page of several files; those kinds that know of one alone show the first."""
         return self.show(readers[0], ask)
 

@@ -2,8 +2,9 @@
 
 The two sides speak in frames: one letter, the length (4 bytes, big-endian), the body. The worker asks for bytes
 (`R`: number of the file, offset and length), the parent answers (`B`); at the end comes a page (`P`, JSON), a product
-(`X`: media type, a NUL, the bytes) or an error (`E`, text). Where bubblewrap is installed, the worker has no network,
-no other processes, a read-only disk without the server's data, and no capabilities.
+(`X`: media type, a NUL, the bytes), a stream (`S`: its size, `C` for each block, `F`), or an error (`E`, text). Where
+bubblewrap is installed, the worker has no network, no other processes, a read-only disk without the server's data, and
+no capabilities.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader
+from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader, Stream
 
 HEADER: Final = struct.Struct(">cI")
 RANGE: Final = struct.Struct(">IQQ")
@@ -32,6 +33,8 @@ MOST_FRAME: Final = 64 * 2**20
 # How often the worker's memory is looked at.
 WATCH_SECONDS: Final = 0.05
 ROOT: Final = Path(__file__).resolve().parents[2]
+# The most that unpacking a stream may take of a processor, half of it.
+STREAM_SECONDS: Final = 1800
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -94,15 +97,47 @@ def run_preview(  # noqa: PLR0913 - what, of which file, within which limits
     limits = budget or Budget()
     readers = [reader, *others]
     with (start or start_worker)(sandbox or Sandbox(), limits) as process:
-        request = {
-            "kind": kind,
-            "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
-            "sizes": [one.size for one in readers],
-            "budget": asdict(limits),
-        }
         channel = _Channel(process, limits)
-        channel.send(b"Q", json.dumps(request).encode())
+        _ask(channel, kind, readers, ask, limits)
         return _serve(channel, readers, limits)
+
+
+def stream_part(kind: str, reader: Reader, ask: Ask, *, budget: Budget, sandbox: Sandbox | None = None) -> Stream:
+    """Take a part out of a file in a worker, which runs for as long as the stream is read; close it to end it early.
+
+    Raises PreviewError before the first block, or while it is read. `budget.seconds` is the longest wait for a block.
+    """
+    limits = replace(budget, read_bytes=2**62)
+    blocks = _stream(kind, reader, ask, limits, sandbox or Sandbox())
+    return Stream(int(next(blocks)), blocks)
+
+
+def _stream(kind: str, reader: Reader, ask: Ask, limits: Budget, sandbox: Sandbox) -> Iterator[bytes]:
+    with start_worker(sandbox, limits) as process:
+        channel = _Channel(process, limits)
+        _ask(channel, kind, [reader], ask, replace(limits, seconds=STREAM_SECONDS))
+        while True:
+            channel.renew()
+            letter, body = channel.receive()
+            if letter == b"R":
+                _, offset, length = RANGE.unpack(body)
+                channel.send(b"B", reader.read(offset, min(length, MOST_FRAME)))
+            elif letter in {b"S", b"C"}:
+                yield body
+            elif letter == b"F":
+                return
+            else:
+                raise PreviewError(body.decode(errors="replace"))
+
+
+def _ask(channel: _Channel, kind: str, readers: Sequence[Reader], ask: Ask, limits: Budget) -> None:
+    request = {
+        "kind": kind,
+        "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
+        "sizes": [one.size for one in readers],
+        "budget": asdict(limits),
+    }
+    channel.send(b"Q", json.dumps(request).encode())
 
 
 def _serve(channel: _Channel, readers: Sequence[Reader], limits: Budget) -> Preview | Product:
@@ -133,6 +168,10 @@ class _Channel:
         self._limits = limits
         self._end = time.monotonic() + limits.seconds
         self._out, self._in = _pipes(process)
+
+    def renew(self) -> None:
+        """Give the worker its time anew, for the next block."""
+        self._end = time.monotonic() + self._limits.seconds
 
     def send(self, letter: bytes, body: bytes) -> None:
         """Write a frame; the worker may be too slow, or gone."""

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import BinaryIO, cast
 
-from datasets_app.previews.base import Ask, Kind, PreviewError, Product
+from datasets_app.previews.base import Ask, Kind, PreviewError, Product, Stream
 from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
 from datasets_app.previews.registry import KINDS, TOGETHER
 
@@ -70,7 +70,12 @@ def main() -> None:
     readers = [PipedReader(channel, number, size) for number, size in enumerate(request["sizes"])]
     try:
         answer = _kind(request["kind"]).show_together(readers, ask)
-        if isinstance(answer, Product):
+        if isinstance(answer, Stream):
+            channel.send(b"S", str(answer.size).encode())
+            for block in answer.blocks:
+                channel.send(b"C", block)
+            channel.send(b"F", b"")
+        elif isinstance(answer, Product):
             channel.send(b"X", answer.to_bytes())
         else:
             channel.send(b"P", answer.to_json())

@@ -6,21 +6,21 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
 from datasets_app.errors import NotFound, Unavailable
-from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product
+from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Stream
 from datasets_app.previews.plain import PlainPreview, preview_plainly
-from datasets_app.previews.process import Sandbox, run_preview
+from datasets_app.previews.process import Sandbox, run_preview, stream_part
 from datasets_app.previews.registry import recognise
 from datasets_app.services import preview_cache
 from datasets_app.services.content import read_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from datasets_app.models import Blob, File
     from datasets_app.previews.base import Kind, Reader
@@ -118,6 +118,56 @@ def survey(reader: Reader, ask: Ask) -> Preview | Product:
     return run_preview("survey", reader, ask, budget=budget, sandbox=_sandbox())
 
 
+def open_member(file: File, *, member: str) -> Stream:
+    """Take a member out of an archive that the caller may read; it is unpacked while it is read, in little memory.
+
+    Close the blocks to end it early. NotFound when this is no archive, Unavailable when there is no such member.
+    """
+    kind = recognise(read_head(file), file.name)
+    if kind is None or "member" not in kind.streams:
+        raise NotFound(f"{file.name} is no archive.")
+    turns = _streams()
+    if not turns.acquire(timeout=TURN_SECONDS):
+        raise Unavailable("Many files are being taken out of archives just now. Try again in a moment.")
+    try:
+        ask = Ask(file.name.lower(), part="member", options={"member": member[:MOST_OPTION]})
+        stream = stream_part(kind.name, BlobReader(file.blob), ask, budget=_budget(), sandbox=_sandbox())
+    except PreviewError as error:
+        turns.release()
+        raise Unavailable(str(error)) from None
+    except BaseException:
+        turns.release()
+        raise
+    return Stream(stream.size, _Released(stream.blocks, turns))
+
+
+class _Released:
+    """Blocks that give their turn back at the end, also when nobody reads them to it."""
+
+    def __init__(self, blocks: Iterator[bytes], turns: threading.BoundedSemaphore) -> None:
+        self._blocks, self._turns = blocks, turns
+        self._is_open = True
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._blocks)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the worker and give back the turn; once."""
+        if self._is_open:
+            self._is_open = False
+            close = getattr(self._blocks, "close", None)
+            if close is not None:
+                close()
+            self._turns.release()
+
+
 def read_head(file: File) -> bytes:
     """Read what a file is recognised by."""
     return b"".join(read_blob(file.blob, length=HEAD_BYTES))
@@ -163,6 +213,11 @@ def _turns() -> threading.BoundedSemaphore:
 
 
 @lru_cache(maxsize=1)
+def _streams() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(2 * settings.PREVIEW_PROCESSES)
+
+
+@lru_cache(maxsize=1)
 def _budget() -> Budget:
     return Budget(seconds=settings.PREVIEW_SECONDS, memory_bytes=settings.PREVIEW_MEMORY_BYTES)
 
@@ -174,7 +229,7 @@ def _sandbox() -> Sandbox:
 
 def _forget(*, setting: str, **_kwargs: object) -> None:
     if setting.startswith("PREVIEW") or setting == "DATA_DIR":
-        for cached in (_turns, _budget, _sandbox):
+        for cached in (_turns, _streams, _budget, _sandbox):
             cached.cache_clear()
 
 

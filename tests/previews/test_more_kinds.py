@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import struct
 import tarfile
 import wave
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ import pytest
 import zstandard
 from PIL import Image
 
-from datasets_app.previews.base import PreviewError, Product
+from datasets_app.previews.base import Ask, Budget, PreviewError, Product, Stream
+from datasets_app.previews.process import stream_part
 from datasets_app.previews.registry import recognise
-from tests.previews.test_kinds import page, picture, show, texts
+from tests.previews.test_kinds import Bytes, page, picture, show, texts
 
 FILES = {
     "README.md": b"# Hello\n",
@@ -59,8 +62,6 @@ ARCHIVES = [
 
 def arranged(data: bytes, name: str, **options: str) -> dict[str, Any]:
     """What a page shows, after the web server has chosen from the kept index."""
-    from datasets_app.previews.base import Ask
-
     kind = recognise(data[: 64 * 1024], name)
     assert kind is not None
     worker = {key: value for key, value in options.items() if kind.options is None or key in kind.options}
@@ -81,9 +82,71 @@ def test_a_member_is_shown_as_its_kind_and_can_be_had(name: str, data: bytes) ->
     assert inner["kind"] == "text"
     assert inner["data"]["lines"] == [[["", "meow"]]]
     assert arranged(data, name, member="train/a.csv")["data"]["rows"] == [["1"]]
-    product = show(data, name, "member", member="README.md")
-    assert isinstance(product, Product)
-    assert product.body == b"# Hello\n"
+    assert b"".join(taken(data, name, "README.md").blocks) == b"# Hello\n"
+
+
+def taken(data: bytes | Bytes, name: str, member: str) -> Stream:
+    reader = data if isinstance(data, Bytes) else Bytes(data)
+    return stream_part("archive", reader, Ask(name, part="member", options={"member": member}), budget=Budget())
+
+
+def stored(files: dict[str, bytes]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return sink.getvalue()
+
+
+MAKERS: dict[str, Callable[[dict[str, bytes]], bytes]] = {
+    "a.zip": stored,
+    "deflated.zip": packed,
+    "a.tar": tar,
+    "a.tar.gz": lambda files: gzip.compress(tar(files), 1),
+}
+LINES = b"".join(b"line %09d\n" % n for n in range(1, 2_300_001))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_large_member_is_seen_by_window_and_streamed(name: str) -> None:
+    files = {"first.txt": b"x", "big/lines.txt": LINES}
+    reader = Bytes(MAKERS[name](files))
+    shown = arranged(reader.data, name, member="big/lines.txt", at=str(15 * 2_000_000), line="2000001")
+    assert "".join(text for _, text in shown["data"]["lines"][0]) == "line 002000001"
+    assert shown["data"]["next"] is not None
+    stream = taken(reader, name, "big/lines.txt")
+    assert stream.size == len(LINES)
+    count = 0
+    for block in stream.blocks:
+        assert len(block) <= 2**20
+        assert block == LINES[count : count + len(block)]
+        count += len(block)
+    assert count == len(LINES)
+
+
+def test_of_what_is_stored_only_a_window_is_read() -> None:
+    reader = Bytes(stored({"big/lines.txt": LINES}))
+    page(reader, "a.zip", member="big/lines.txt", at=str(15 * 2_000_000), line="2000001")
+    assert reader.taken < reader.size / 20
+
+
+def test_a_stream_may_be_left() -> None:
+    import psutil
+
+    stream = taken(packed({"big/lines.txt": LINES}), "a.zip", "big/lines.txt")
+    next(stream.blocks)
+    stream.blocks.close()  # type: ignore[attr-defined] # a generator
+    workers = [one for one in psutil.Process().children(recursive=True) if "previews.worker" in " ".join(one.cmdline())]
+    assert workers == []
+
+
+def test_a_member_that_is_not_there_and_one_that_is_damaged() -> None:
+    with pytest.raises(PreviewError, match="no nothing in this archive"):
+        taken(packed(FILES), "a.zip", "nothing")
+    whole = bytearray(packed({"a": random.Random(1).randbytes(3 * 2**20)}))
+    whole[2 * 2**20] ^= 255
+    with pytest.raises(PreviewError, match=r"\w{3,}"):
+        b"".join(taken(bytes(whole), "a.zip", "a").blocks)
 
 
 def test_what_is_dangerous_in_archives_is_said_and_not_done() -> None:

@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from datasets_app.models import Membership, Role, User, Version
 from tests.factories import api_client, make_available_version, make_dataset, make_member, make_team, page_client
+from tests.previews.test_more_kinds import packed
 
 pytestmark = pytest.mark.django_db
 BODY = random.Random(5).randbytes(1000)
@@ -133,3 +134,21 @@ def test_signed_addresses_are_nothing_on_the_main_origin(version: Version, reade
 def test_pages_lead_there(version: Version, reader: User) -> None:
     page = page_client(reader).get(reverse("file_detail", args=(version.dataset.team.name, "images", 1, "page.html")))
     assert page.status_code == 200
+
+
+def test_members_of_archives_come_from_there(version: Version, reader: User) -> None:
+    inside = make_available_version(version.dataset, {"a.zip": packed({"in/side.html": b"<script>"})})
+    start = f"/api/v1/teams/{version.dataset.team.name}/datasets/images/versions/{inside.number}/members/a.zip"
+    led = page_client(reader).get(start, {"member": "in/side.html"})
+    assert led.status_code == 302
+    for answer in (
+        fetch(urlsplit(led["Location"]).path),
+        api_client(reader).get(start, {"member": "in/side.html"}),
+    ):
+        assert (answer.status_code, body(answer)) == (200, b"<script>")
+        assert answer["Content-Disposition"] == 'attachment; filename="side.html"'
+        assert answer["Content-Length"] == "8"
+        assert answer["Content-Security-Policy"].startswith("sandbox")
+    missing = api_client(reader).get(start, {"member": "nothing"})
+    assert missing.status_code == 503
+    assert "no nothing in this archive" in missing.json()["detail"]
