@@ -23,6 +23,8 @@ SNIFFED: Final = 64 * 1024
 MOST_ARRAY: Final = 64 * MIB
 # Row groups are read a page at a time when they are larger than this, and whole otherwise.
 BATCH_ROWS: Final = 1024
+# Of each column: without it, all of its bytes in a row group would be read for the first page of rows.
+COLUMN_BUFFER: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def _open_parquet(reader: Reader) -> TableFile:
     import pyarrow.parquet as pq
 
     source = as_file(reader, buffer=64 * 1024)
-    file = pq.ParquetFile(source, pre_buffer=False)
+    file = pq.ParquetFile(source, pre_buffer=False, buffer_size=COLUMN_BUFFER)
     schema = file.schema_arrow
 
     def batches() -> Iterator[Any]:

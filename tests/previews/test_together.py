@@ -149,3 +149,14 @@ def test_a_damaged_table_is_named() -> None:
 def test_json_is_compared_as_text() -> None:
     found = compare(json.dumps({"a": 1}).encode(), json.dumps({"a": 2}).encode(), "a.json")
     assert found["form"] == "text"
+
+
+def test_of_a_large_row_group_only_its_beginning_is_read() -> None:
+    sink = io.BytesIO()
+    many = 1_000_000
+    pq.write_table(pa.table({"n": range(many)}), sink, row_group_size=many, compression="none", use_dictionary=False)
+    reader = Bytes(sink.getvalue())
+    shown = run_preview("table", reader, Ask("a.parquet"))
+    assert isinstance(shown, Preview)
+    assert shown.data["rows"][1] == ["1"]
+    assert reader.taken < reader.size / 3
