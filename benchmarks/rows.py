@@ -1,4 +1,4 @@
-"""Measure the data layer at a million rows: sealing, and pages of large directories, on SQLite and PostgreSQL.
+"""Measure the data layer at a million rows: sealing, pages of large directories, search, on SQLite and PostgreSQL.
 
 Each step runs in a process of its own, `python -m benchmarks.rows STEP`, so that its peak memory is its own.
 """
@@ -34,7 +34,7 @@ REPEATS = 20
 
 
 class Layer(NamedTuple):
-    """What one database did. Seconds, MiB; pages are milliseconds by name."""
+    """What one database did. Seconds, MiB; pages and searches are milliseconds by name."""
 
     database: str
     files: int
@@ -42,6 +42,7 @@ class Layer(NamedTuple):
     seal_cpu_seconds: float
     seal_peak_mib: float
     pages: dict[str, float]
+    searches: dict[str, float]
 
 
 def measure_rows(scratch: Path, *, files: int) -> list[Layer]:
@@ -62,7 +63,9 @@ def measure_rows(scratch: Path, *, files: int) -> list[Layer]:
         print(f"{database}: {sealed}", file=sys.stderr)
         pages = _run_step("pages", files, environment)
         print(f"{database}: {pages}", file=sys.stderr)
-        layers.append(Layer(database, files, pages=pages, **sealed))
+        searches = _run_step("search", files, environment)
+        print(f"{database}: {searches}", file=sys.stderr)
+        layers.append(Layer(database, files, pages=pages, searches=searches, **sealed))
     return layers
 
 
@@ -74,6 +77,7 @@ def rows_report(layers: list[Layer]) -> list[str]:
         for layer in layers
     ]
     pages = [[name, *(f"{layer.pages[name]:.1f}" for layer in layers)] for name in layers[0].pages]
+    searches = [[name, *(f"{layer.searches[name]:.1f}" for layer in layers)] for name in layers[0].searches]
     return [
         f"### Sealing {files}",
         "",
@@ -82,6 +86,10 @@ def rows_report(layers: list[Layer]) -> list[str]:
         f"### One page of 200 entries, milliseconds (median of {REPEATS})",
         "",
         *table(["", *(layer.database for layer in layers)], pages),
+        "",
+        f"### Search among {files}, milliseconds (median of {REPEATS})",
+        "",
+        *table(["", *(layer.database for layer in layers)], searches),
         "",
     ]
 
@@ -95,6 +103,7 @@ def rows_goals(layers: list[Layer]) -> list[Goal]:
             Goal(f"{layer.database}: seconds of sealing", layer.seal_seconds, "at most", most),
             Goal(f"{layer.database}: peak memory of sealing, MiB", layer.seal_peak_mib, "at most", 400),
             Goal(f"{layer.database}: slowest page, ms", max(layer.pages.values()), "at most", 50),
+            Goal(f"{layer.database}: slowest search, ms", max(layer.searches.values()), "at most", 200),
         ]
     return goals
 
@@ -217,6 +226,42 @@ def pages(_files: int) -> dict[str, Any]:
     return found
 
 
+def search(files: int) -> dict[str, Any]:
+    """Time searches: those that find much and stop early, and those that find nothing and look at every name."""
+    from django.db import connection
+
+    from datasets_app.models import User
+    from datasets_app.services.searching import Search, search_files
+
+    if connection.vendor == "postgresql":
+        # As its autovacuum does after a while. Nobody does so for SQLite.
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+    version = _find("many")
+    actor = User.objects.get(username="bench")
+    last = f"{files - 1:07}"
+    asked = {
+        "a part of many names": Search(text="sample-0"),
+        "a part of one name": Search(text=last),
+        "a part of no name": Search(text="nothing"),
+        "a part of a path": Search(text=f"set-{DIRECTORIES - 1:04}/sample-{last[:-1]}"),
+        "a pattern of many names": Search(text="*.bin"),
+        "a pattern of no name": Search(text="*.jp?g"),
+        "a pattern of paths": Search(text="set-09*/**/*7.bin"),
+        "an ending that no file has": Search(suffix="json"),
+        "a size that many have": Search(least_size=10),
+        "a size that none has": Search(least_size=10 * BLOB_BYTES),
+    }
+
+    def find(wanted: Search) -> Callable[[], None]:
+        def once() -> None:
+            search_files(actor, version=version, search=wanted)
+
+        return once
+
+    return {name: _milliseconds(find(wanted)) for name, wanted in asked.items()}
+
+
 def _api_call(actor: User, version: Version) -> Callable[[str, str | None], None]:
     from django.test import Client
 
@@ -261,7 +306,7 @@ def _find(name: str) -> Version:
 
 
 def _steps() -> Iterator[tuple[str, Callable[[int], dict[str, Any]]]]:
-    yield from {"stage": stage, "seal": seal, "pages": pages}.items()
+    yield from {"stage": stage, "seal": seal, "pages": pages, "search": search}.items()
 
 
 def main() -> None:

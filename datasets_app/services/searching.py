@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connection
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 PAGE_FILES: Final = 100
 MOST_PAGE: Final = 1000
 _WILD: Final = frozenset("*?[")
+# What folders can tell is asked of folders, of which there are far fewer than files; `whole` says that all files
+# of a folder fit the path that was asked for. Files are counted out of the index of names, blobs come last:
+# CROSS JOIN keeps SQLite to this order.
 _FOUND: Final = f"""
-WITH RECURSIVE below(prefix, id) AS ({{below}})
-SELECT below.prefix || f.name, b.size, b.sha256 FROM below
-JOIN {File._meta.db_table} f ON f.directory_id = below.id
-JOIN {Blob._meta.db_table} b ON b.id = f.blob_id
-WHERE {{conditions}} LIMIT %s OFFSET %s
+WITH RECURSIVE below(prefix, id) AS ({{below}}),
+places(prefix, id, whole) AS {{kept}} (SELECT prefix, id, {{whole}} FROM below WHERE {{folders}})
+SELECT places.prefix || f.name, b.size, b.sha256 FROM places
+CROSS JOIN {File._meta.db_table} f CROSS JOIN {Blob._meta.db_table} b
+WHERE f.directory_id = places.id AND b.id = f.blob_id AND {{files}} LIMIT %s OFFSET %s
 """  # noqa: S608 - only names of our own tables
 
 
@@ -61,52 +64,99 @@ def search_files(actor: User, *, version: Version, search: Search, page: int = 1
         raise invalid_field("page", f"Pages are 1 to {MOST_PAGE}: make the search narrower.")
     if version.root_id is None or search.is_empty:
         return FoundFiles([], page, has_more=False)
-    conditions, values = _conditions(search)
     start = (page - 1) * PAGE_FILES
+    asked = _conditions(search)
+    parts = {
+        "below": subtree_sql("below"),
+        "whole": asked.whole,
+        # Else SQLite would ask the folder again for each of its files; without conditions, files can come at once.
+        "kept": "MATERIALIZED" if asked.folders else "",
+        "folders": " AND ".join(asked.folders) or "1 = 1",
+        "files": " AND ".join(asked.files) or "1 = 1",
+    }
+    values = [version.root_id, KEY_SEPARATOR, *asked.whole_values, *asked.folder_values, *asked.file_values]
     with connection.cursor() as cursor:
-        statement = _FOUND.format(conditions=" AND ".join(conditions), below=subtree_sql("below"))
-        cursor.execute(statement, [version.root_id, KEY_SEPARATOR, *values, PAGE_FILES + 1, start])
+        cursor.execute(_FOUND.format(**parts), [*values, PAGE_FILES + 1, start])
         rows = cursor.fetchall()
     return FoundFiles([_entry(row) for row in rows[:PAGE_FILES]], page, has_more=len(rows) > PAGE_FILES)
 
 
-def _conditions(search: Search) -> tuple[list[str], list[Any]]:
+@dataclass(slots=True)
+class _Conditions:
+    """A search in SQL: what is asked of folders and of files, and the values for it."""
+
+    whole: str = "1 = 1"
+    whole_values: list[Any] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    folder_values: list[Any] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    file_values: list[Any] = field(default_factory=list)
+
+    def ask_file(self, condition: str, *values: object) -> None:
+        """Add a condition on files."""
+        self.files.append(condition)
+        self.file_values += values
+
+
+def _conditions(search: Search) -> _Conditions:
+    asked = _Conditions()
     like = "LIKE %s ESCAPE '!'" if connection.vendor == "sqlite" else "ILIKE %s ESCAPE '!'"
-    conditions, values = ["1 = 1"], list[Any]()
     text = search.text.strip().strip("/")
     if text and _WILD & set(text):
-        conditions.append(_matches("below.prefix || f.name" if "/" in text else "f.name"))
-        values.append(_pattern(text))
+        _ask_glob(asked, text)
     elif "/" in text:
-        conditions.append(f"replace(below.prefix || f.name, %s, '/') {like}")
-        values += [KEY_SEPARATOR, f"%{_escaped(text)}%"]
+        _ask_path(asked, text, like)
     elif text:
-        conditions.append(f"f.name {like}")
-        values.append(f"%{_escaped(text)}%")
+        asked.ask_file(f"f.name {like}", f"%{_escaped(text)}%")
     suffix = search.suffix.strip().lstrip("*.")
     if suffix:
-        conditions.append(f"f.name {like}")
-        values.append(f"%.{_escaped(suffix)}")
+        asked.ask_file(f"f.name {like}", f"%.{_escaped(suffix)}")
     if search.least_size is not None:
-        conditions.append("b.size >= %s")
-        values.append(search.least_size)
+        asked.ask_file("b.size >= %s", search.least_size)
     if search.most_size is not None:
-        conditions.append("b.size <= %s")
-        values.append(search.most_size)
-    return conditions, values
+        asked.ask_file("b.size <= %s", search.most_size)
+    return asked
 
 
-def _matches(column: str) -> str:
-    """Compare with a glob in the database's own words."""
-    return f"{column} GLOB %s" if connection.vendor == "sqlite" else f"{column} ~ %s"
+def _ask_path(asked: _Conditions, text: str, like: str) -> None:
+    """Ask for a part of a path: it lies in the folders alone, or ends in the beginning of the name."""
+    head, _, tail = text.rpartition("/")
+    prefix = f"replace(prefix, '{KEY_SEPARATOR}', '/')"
+    within, before = f"%{_escaped(text)}%", f"%{_escaped(head)}/"
+    asked.whole = f"{prefix} {like}"
+    asked.whole_values = [within]
+    asked.folders = [f"({prefix} {like} OR {prefix} {like})"]
+    asked.folder_values = [within, before]
+    asked.ask_file(f"(places.whole OR f.name {like})", f"{_escaped(tail)}%")
 
 
-def _pattern(glob: str) -> str:
+def _ask_glob(asked: _Conditions, glob: str) -> None:
+    """Ask for a pattern over the name, or where it has a "/", over the whole path."""
+    if "/" not in glob:
+        asked.ask_file(*_glob("f.name", glob))
+        return
+    # What is before the first wildcard tells in which folders to look.
+    start = min(glob.index(sign) for sign in _WILD if sign in glob)
+    lead = glob[:start].replace("/", KEY_SEPARATOR)
+    asked.folders = ["(substr(prefix, 1, %s) = %s OR substr(%s, 1, length(prefix)) = prefix)"]
+    asked.folder_values = [len(lead), lead, lead]
+    # And what is behind the last star, how the name ends; cheaper than the whole, and mostly decides.
+    end = glob.rpartition("/")[2].rpartition("*")[2]
+    if end and "]" not in end:
+        asked.ask_file(*_glob("f.name", f"*{end}"))
+    asked.ask_file(*_glob("places.prefix || f.name", glob))
+
+
+def _glob(column: str, glob: str) -> tuple[str, str]:
+    """Compare with a glob in the database's own words: the condition, and its value."""
     glob = glob.replace("**/", "*").replace("**", "*").replace("/", KEY_SEPARATOR)
     if connection.vendor == "sqlite":
-        return glob
+        return f"{column} GLOB %s", glob
+    if "[" not in glob:
+        # A third of the time of a regular expression.
+        return f"{column} LIKE %s ESCAPE '!'", _escaped(glob).replace("*", "%").replace("?", "_")
     parts = [{"*": ".*", "?": "."}.get(part) or _class(part) for part in re.findall(r"\[[^\]]+\]|.", glob, re.DOTALL)]
-    return f"^{''.join(parts)}$"
+    return f"{column} ~ %s", f"^{''.join(parts)}$"
 
 
 def _class(part: str) -> str:
