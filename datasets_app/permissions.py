@@ -44,6 +44,7 @@ LEAST_ROLE: Mapping[str, Role] = {
     "label.edit": Role.WRITER,
     # It deletes, so it takes what deleting takes.
     "retention.edit": Role.WRITER,
+    "dataset.verify": Role.WRITER,
     "version.view": Role.READER,
     "version.create": Role.WRITER,
     "version.fill": Role.WRITER,
@@ -92,6 +93,15 @@ def require(actor: User, verb: str, obj: Owned) -> None:
     if role.rank < least.rank:
         limit = "This token is" if isinstance(actor.access_token, ApiToken) else "You are"
         raise Forbidden(f"{limit} limited to the role {role} in {team_of(obj).name}; this needs {least}.")
+
+
+def require_operator(actor: User) -> None:
+    """Raise Forbidden for all but those who run the installation; a token must be one for everything that they may."""
+    token = actor.access_token
+    if not actor.is_staff:
+        raise Forbidden("This is for the administrators of this installation.")
+    if isinstance(token, ApiToken) and (token.scope != Role.ADMIN or token.team_id is not None):
+        raise Forbidden("This token is limited to a role or a team; this needs one with the role admin in all teams.")
 
 
 def get_visible(found: M | None, what: str) -> M:

@@ -14,11 +14,14 @@ from datasets_app.views import (
     file_compare,
     import_new,
     imports,
+    integrity,
     job_new,
     jobs,
     labels,
     overlap,
+    retention,
     space,
+    storage,
     teams,
     trash,
     tree,
@@ -82,6 +85,10 @@ dataset_pages = [
     path(f"{DATASET}edit/", datasets.dataset_edit, name="dataset_edit"),
     path(f"{DATASET}upload/", uploads.version_upload_new, name="version_upload_new"),
     path(f"{DATASET}history/", compare.dataset_history, name="dataset_history"),
+    path(f"{DATASET}retention/", retention.dataset_retention, name="dataset_retention"),
+    path(f"{DATASET}integrity/", integrity.dataset_integrity, name="dataset_integrity"),
+    path(f"{DATASET}verify/", integrity.dataset_verify, name="dataset_verify"),
+    path(f"{VERSION}integrity/", integrity.dataset_integrity, name="version_integrity"),
     path(f"{DATASET}space/", space.dataset_space, name="dataset_space"),
     path(f"{DATASET}compare/", compare.dataset_compare, name="dataset_compare"),
     path(f"{VERSION}diff/<version:other>/", compare.version_diff, name="version_diff"),
@@ -119,6 +126,13 @@ dataset_pages = [
     path(f"{VERSION}products/<path:path>", tree.file_product, name="file_product"),
 ]
 
+storage_pages = [
+    path("storage/", storage.storage, name="storage"),
+    path("storage/collect/", storage.storage_collect, name="storage_collect"),
+    path("storage/verify/", storage.storage_verify, name="storage_verify"),
+    path("storage/blob/", storage.storage_blob, name="storage_blob"),
+    path("storage/journal/", storage.storage_journal, name="storage_journal"),
+]
 import_pages = [
     path(f"{TEAM}imports/new/", import_new.import_new, name="import_new"),
     path(f"{VERSION}import/cancel/", imports.import_cancel, name="import_cancel"),
@@ -148,6 +162,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *account_pages,
     *team_pages,
     *dataset_pages,
+    *storage_pages,
     *connection_pages,
     *import_pages,
     *job_pages,

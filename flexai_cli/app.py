@@ -10,7 +10,7 @@ import httpcore
 import httpx
 import typer
 
-from flexai_cli.commands import auth, catalogue, jobs, lifecycle, storage, transfer
+from flexai_cli.commands import auth, catalogue, jobs, labelling, lifecycle, storage, transfer
 from flexai_cli.errors import Exit, FlexaiError, Unreachable
 from flexai_cli.output import err, show_error
 from flexai_cli.session import describe
@@ -32,6 +32,7 @@ app.add_typer(dataset, name="dataset")
 transfer.add_to(dataset)
 catalogue.add_to(dataset)
 lifecycle.add_to(dataset)
+labelling.add_to(dataset)
 app.add_typer(storage.app, name="storage")
 app.add_typer(jobs.runs("training", "Run training jobs."), name="training")
 app.add_typer(jobs.runs("fine-tuning", "Run fine-tuning jobs."), name="fine-tuning")

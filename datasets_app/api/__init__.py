@@ -9,10 +9,13 @@ from datasets_app.api import (
     datasets,
     files,
     imports,
+    integrity,
     jobs,
     labels,
     looking,
+    retention,
     space,
+    storage,
     summaries,
     teams,
     tokens,
@@ -52,6 +55,8 @@ api.add_router("", tokens.router, tags=["account"])
 api.add_router("/teams", teams.router, tags=["teams"])
 api.add_router("/teams/{team}/datasets", datasets.router, tags=["datasets"])
 api.add_router("/teams/{team}", trash.router, tags=["archive and trash"])
+api.add_router("/teams/{team}/datasets/{name}", integrity.router, tags=["integrity"])
+api.add_router("/teams/{team}/datasets/{name}/retention", retention.router, tags=["archive and trash"])
 api.add_router("/teams/{team}", space.router, tags=["space"])
 api.add_router("/teams/{team}", compose.router, tags=["compose"])
 api.add_router("/teams/{team}/datasets/{name}/labels", labels.router, tags=["labels"])
@@ -62,4 +67,5 @@ api.add_router("/teams/{team}/datasets/{name}/versions", summaries.router, tags=
 api.add_router("/teams/{team}/datasets/{name}/versions", imports.router, tags=["imports"])
 api.add_router("/teams/{team}/connections", connections.router, tags=["connections"])
 api.add_router("/teams/{team}/connections", imports.connections_router, tags=["imports"])
+api.add_router("/storage", storage.router, tags=["storage (administrators)"])
 api.add_router("/teams/{team}/jobs", jobs.router, tags=["jobs"])

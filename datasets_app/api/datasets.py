@@ -45,6 +45,7 @@ class DatasetAnswer(Answer):
     """A dataset. `size` (bytes), `file_count` and `digest` are those of the latest available version.
 
     `status` is that of the newest version (uploading, syncing, pending, available, error), or "empty".
+    `damaged`: stored bytes of a version were found to be lost or changed.
     """
 
     team: str
@@ -57,6 +58,7 @@ class DatasetAnswer(Answer):
     size: int
     file_count: int
     version_count: int
+    damaged: bool
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None
@@ -76,6 +78,7 @@ class DatasetAnswer(Answer):
             size=summary.size,
             file_count=summary.file_count,
             version_count=summary.version_count,
+            damaged=summary.damaged,
             created_at=dataset.created_at,
             updated_at=dataset.updated_at,
             archived_at=dataset.archived_at,

@@ -44,6 +44,9 @@ REQUESTS: Final[dict[str, Any]] = {
     "preview_import": SOURCE,
     "move_paths": {"moves": [{"from": "train/1.png", "to": "test/1.png"}]},
     "undo_changes": {"paths": ["train/1.png"]},
+    "set_retention": {"is_on": True, "keep_last": 10, "older_than_days": 90, "keep_labelled": True},
+    "try_retention": {"keep_last": 10},
+    "start_collection": {"dry_run": True},
     "compose_version": {"name": "night", "parts": [PART], "message": "Photographs alone"},
     "preview_composition": {"parts": [PART]},
     "create_job": {
@@ -66,6 +69,7 @@ TOKEN: Final = {
     "last_used_at": LATER,
 }
 DATASET: Final = {
+    "damaged": False,
     "team": "vision",
     "name": "images",
     "description": "Photographs of streets",
@@ -81,6 +85,8 @@ DATASET: Final = {
     "archived_at": None,
 }
 VERSION: Final = {
+    "labels": ["production"],
+    "damaged": False,
     "team": "vision",
     "dataset": "images",
     "number": 3,
@@ -110,6 +116,7 @@ TRASH: Final = {
 }
 LABEL: Final = {"name": "production", "version": 3, "in_trash": False, "updated_at": LATER, "updated_by": "ada"}
 ENTRY: Final = {
+    "damaged": False,
     "type": "file",
     "name": "1.png",
     "path": "train/1.png",
@@ -365,6 +372,7 @@ PARAMETERS: Final[dict[str, Any]] = {
     "other": 4,
     "path": "train/1.png",
     "label": "production",
+    "digest": SHA256,
     "token_id": 7,
     "upload_id": "0b6f3c2e-5c35-4d0e-9a53-9d0f6d8f7a11",
 }

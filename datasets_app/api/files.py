@@ -58,7 +58,10 @@ LABEL_CACHE = "private, no-cache"
 
 
 class EntryAnswer(Answer):
-    """A file or a directory. `size` is in bytes; of a directory, like `file_count`, that of everything below it."""
+    """A file or a directory. `size` is in bytes; of a directory, like `file_count`, that of everything below it.
+
+    `damaged`: its stored bytes, or those of something in it, were found to be lost or changed.
+    """
 
     type: Literal["directory", "file"]
     name: str
@@ -66,6 +69,7 @@ class EntryAnswer(Answer):
     size: int
     file_count: int
     digest: str
+    damaged: bool
 
     @classmethod
     def of(cls, entry: Entry) -> EntryAnswer:
@@ -77,6 +81,7 @@ class EntryAnswer(Answer):
             size=entry.size,
             file_count=entry.file_count,
             digest=f"sha256:{entry.sha256}",
+            damaged=entry.damaged,
         )
 
 

@@ -25,10 +25,13 @@ BLOCK_BYTES = 2**20
 
 
 class NewAttachment(Body):
-    """A dataset to mount: by default its newest available version, at `/input/<dataset>/`."""
+    """A dataset to mount: by default its newest available version, at `/input/<dataset>/`.
+
+    `version` is a number or a label. The job keeps the number behind the label: moving that changes no job.
+    """
 
     dataset: str
-    version: int | None = None
+    version: int | str | None = None
     mount_name: str = ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal, NotRequired, Self
 
@@ -19,7 +19,9 @@ from datasets_app.errors import Invalid
 from datasets_app.models import Version
 from datasets_app.services import moving, plans, trash, uploads, versions
 from datasets_app.services.browsing import list_versions
+from datasets_app.services.damages import damaged_versions
 from datasets_app.services.datasets import get_dataset
+from datasets_app.services.labels import label_names
 from datasets_app.services.origins import repeated_numbers
 from datasets_app.services.pending_changes import PendingChanges, list_changes
 from datasets_app.services.progress import StagingProgress, measure_staging
@@ -30,9 +32,9 @@ router = Router()
 
 
 class NewVersion(Body):
-    """A version to start. With `base`, the number of an available version, it begins with that version's files."""
+    """A version to start. With `base`, the number or a label of an available version, it begins with its files."""
 
-    base: int | None = None
+    base: int | str | None = None
     message: str = ""
 
 
@@ -102,11 +104,14 @@ class VersionAnswer(Answer):
     """A version. Digest, file_count and size (bytes) are those of the sealed tree; `staged` only while it is open.
 
     `same_as` is the newest earlier version of the dataset with the same content: then nothing was changed.
+    `labels` (with `latest`) and `damaged` are told where versions are read: by the list, and by the version itself.
     """
 
     team: str
     dataset: str
     number: int
+    labels: list[str] = []
+    damaged: bool = False
     status: str
     digest: str | None
     file_count: int
@@ -123,7 +128,15 @@ class VersionAnswer(Answer):
     staged: StagingAnswer | None = None
 
     @classmethod
-    def of(cls, version: Version, *, staged: bool = False, repeated: Mapping[int, int] | None = None) -> Self:
+    def of(
+        cls,
+        version: Version,
+        *,
+        staged: bool = False,
+        repeated: Mapping[int, int] | None = None,
+        labels: Mapping[int, list[str]] | None = None,
+        damaged: Collection[int] = (),
+    ) -> Self:
         """Render a version; with `staged`, count what an open one holds so far. `repeated` as `repeated_numbers`."""
         same_as = (repeated_numbers([version]) if repeated is None else repeated).get(version.pk)
         progress = measure_staging(version) if staged and version.is_open else None
@@ -131,6 +144,8 @@ class VersionAnswer(Answer):
             team=version.dataset.team.name,
             dataset=version.dataset.name,
             number=version.number,
+            labels=(labels or {}).get(version.pk, []),
+            damaged=version.pk in damaged,
             status=version.status,
             digest=version.digest or None,
             file_count=version.file_count,
@@ -248,8 +263,9 @@ def list_page(
     """Return the dataset's versions, the newest first."""
     dataset = get_dataset(request.auth, team=team, name=name)
     page = list_versions(request.auth, dataset=dataset, cursor=cursor, limit=limit)
-    repeated = repeated_numbers(page.items)
-    items = [VersionAnswer.of(row, repeated=repeated) for row in page.items]
+    repeated, labels = repeated_numbers(page.items), label_names(dataset, page.items)
+    damaged = damaged_versions(page.items)
+    items = [VersionAnswer.of(row, repeated=repeated, labels=labels, damaged=damaged) for row in page.items]
     return Page[VersionAnswer](items=items, next_cursor=page.next_cursor)
 
 
@@ -269,7 +285,9 @@ def create(request: ApiRequest, team: Path[str], name: Path[str], payload: NewVe
 )
 def get(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> VersionAnswer:
     """Return one version; while it is open, with the progress of what was declared for it."""
-    return VersionAnswer.of(_find(request, team, name, number), staged=True)
+    version = _find(request, team, name, number)
+    labels, damaged = label_names(version.dataset, [version]), damaged_versions([version])
+    return VersionAnswer.of(version, staged=True, labels=labels, damaged=damaged)
 
 
 @router.delete("/{number}", response=TrashAnswer, operation_id="delete_version", summary="Delete a version")

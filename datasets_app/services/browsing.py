@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from datasets_app.errors import Conflict, Invalid, NotFound
 from datasets_app.models import Dataset, Directory, File, Subdirectory, User, Version
 from datasets_app.permissions import require
+from datasets_app.services.damages import damaged_among
 from datasets_app.services.paging import Page, take_page
 from datasets_app.services.validation import invalid_field
 from datasets_app.store.paths import normalise
@@ -29,6 +30,8 @@ class Entry:
     size: int
     file_count: int
     sha256: str
+    # Its stored bytes, or those of something in it, are known to be damaged.
+    damaged: bool = False
 
     @property
     def is_directory(self) -> bool:
@@ -102,6 +105,15 @@ def list_directory(
         raise invalid_field("limit", f"A page has from 1 to {MOST_ROWS} rows.")
     directory = find_directory(actor, version=version, path=path)
     prefix = "".join(f"{part}/" for part in _parts(version, path))
+    page = _list(directory, prefix, cursor, limit)
+    damaged = damaged_among(version, prefix.rstrip("/"), [entry.path for entry in page.items])
+    if not damaged:
+        return page
+    items = [replace(entry, damaged=True) if entry.path in damaged else entry for entry in page.items]
+    return Page(items, page.next_cursor)
+
+
+def _list(directory: Directory, prefix: str, cursor: str | None, limit: int) -> Page[Entry]:
     kind, _, inner = (cursor or "d").partition(".")
     if kind not in {"d", "f"}:
         raise invalid_field("cursor", "This cursor was not made by this list. Start again without it.")

@@ -10,16 +10,22 @@ from django.utils import timezone
 
 from datasets_app.models import Blob, Damage, DamagedPath, Directory, File, StagedFile, Subdirectory, Version
 from datasets_app.models.bulk import insert_rows
+from datasets_app.models.fields import below
 from datasets_app.store.paths import KEY_SEPARATOR
 
 if TYPE_CHECKING:
-    from datasets_app.models import Verification
+    from collections.abc import Iterable, Sequence
+
+    from django.db.models import QuerySet
+
+    from datasets_app.models import Dataset, Verification
 
 logger = logging.getLogger(__name__)
 
 # Of one damage; a blob may be at a million places.
 MOST_PATHS = 1_000
 SHOWN = 20
+MOST_LOOKED_AT = 100_000
 LOST = "The stored bytes of this file were lost. Send it again."
 
 _PLACES = f"""
@@ -78,6 +84,43 @@ def heal(damage: Damage) -> None:
     """Note that what was damaged is whole again."""
     if Damage.objects.open().filter(pk=damage.pk).update(healed_at=timezone.now()):
         logger.warning("what was damaged is whole again: %s", damage)
+
+
+def is_anything_damaged() -> bool:
+    """Tell whether anything that is stored is known to be damaged."""
+    return Damage.objects.open().exists()
+
+
+def damaged_versions(versions: Iterable[Version]) -> set[int]:
+    """Return the keys of those of the versions that a damage touches now."""
+    keys = [version.pk for version in versions]
+    return set(_open_paths().filter(version__in=keys).values_list("version_id", flat=True))
+
+
+def damaged_datasets(datasets: Iterable[Dataset]) -> set[int]:
+    """Return the keys of those of the datasets that have a damaged version, outside the trash."""
+    keys = [dataset.pk for dataset in datasets]
+    rows = _open_paths().filter(version__dataset__in=keys, version__deleted_at=None)
+    return set(rows.values_list("version__dataset_id", flat=True))
+
+
+def damaged_among(version: Version, folder: str, paths: Sequence[str]) -> set[str]:
+    """Return those of the paths, entries of one folder of the version, that are damaged or hold what is."""
+    mine = _open_paths().filter(version=version)
+    if not mine.exists():
+        return set()
+    parts = folder.split("/") if folder else []
+    if mine.filter(path__in=["", *("/".join(parts[: depth + 1]) for depth in range(len(parts)))]).exists():
+        # The rows of a directory above are damaged: nothing below it is certain.
+        return set(paths)
+    below_it = mine.filter(below(folder)) if folder else mine
+    skipped = len(folder) + 1 if folder else 0
+    touched = {path[skipped:].partition("/")[0] for path in below_it.values_list("path", flat=True)[:MOST_LOOKED_AT]}
+    return {path for path in paths if path[skipped:] in touched}
+
+
+def _open_paths() -> QuerySet[DamagedPath]:
+    return DamagedPath.objects.filter(damage__healed_at=None)
 
 
 def _tell(damage: Damage) -> None:

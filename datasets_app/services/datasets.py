@@ -13,6 +13,7 @@ from django.utils import timezone
 from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import AuditEvent, Dataset, DatasetTag, User, Version
 from datasets_app.permissions import get_visible, require
+from datasets_app.services.damages import damaged_datasets
 from datasets_app.services.dataset_filters import EMPTY, DatasetFilter
 from datasets_app.services.paging import Page, take_page
 from datasets_app.services.teams import get_team
@@ -38,6 +39,8 @@ class DatasetSummary:
     latest: Version | None
     newest: Version | None
     version_count: int
+    # A version of it, outside the trash, has stored bytes that are lost or changed.
+    damaged: bool = False
 
     @property
     def size(self) -> int:
@@ -176,7 +179,7 @@ def _with_facts(rows: QuerySet[Dataset], *more: str) -> QuerySet[Dataset]:
 
 
 def _summarize(rows: Sequence[Dataset]) -> list[DatasetSummary]:
-    """Fetch the tags and versions of all rows at once."""
+    """Fetch the tags, versions and damages of all rows at once."""
     keys = {_fact(row, name) for row in rows for name in ("latest_id", "newest_id")}
     versions = {version.pk: version for version in Version.objects.filter(pk__in=keys).select_related("root")}
     tags: dict[int, list[str]] = {row.pk: [] for row in rows}
@@ -185,6 +188,7 @@ def _summarize(rows: Sequence[Dataset]) -> list[DatasetSummary]:
     ):
         tags[dataset_id].append(word)
     by_id = {row.pk: row for row in rows}
+    damaged = damaged_datasets(rows)
     for version in versions.values():
         version.dataset = by_id[version.dataset_id]
     return [
@@ -194,6 +198,7 @@ def _summarize(rows: Sequence[Dataset]) -> list[DatasetSummary]:
             latest=versions.get(_fact(row, "latest_id")),
             newest=versions.get(_fact(row, "newest_id")),
             version_count=_fact(row, "version_count"),
+            damaged=row.pk in damaged,
         )
         for row in rows
     ]

@@ -70,10 +70,12 @@ class LeaseLostError(Exception):
 class Integrity:
     """What is known of a dataset's stored bytes. `verified_at`: all that it held then was read and was whole, or not.
 
-    `paths` are the first 100 of `damaged_count` damaged paths. `running` is a verification that covers it now.
+    `paths` are the first 100 of `damaged_count` damaged paths. `running` is a verification that covers it now, `last`
+    the one that ended last, also when that was before the newest version, or when it failed.
     """
 
     verified_at: datetime | None
+    last: Verification | None
     running: Verification | None
     damaged_count: int
     paths: list[DamagedPath]
@@ -86,7 +88,7 @@ class Integrity:
 
 def verify_dataset(actor: User, *, dataset: Dataset) -> Verification:
     """Ask for all that the dataset holds to be read again; Conflict while that is under way."""
-    require(actor, "dataset.edit", dataset)
+    require(actor, "dataset.verify", dataset)
     run = _create(actor, dataset=dataset)
     AuditEvent.objects.record(actor, team=dataset.team, verb="verified dataset", subject=dataset.name)
     enqueue(TASK, run_id=run.pk)
@@ -110,17 +112,31 @@ def verify_now(*, dataset: Dataset | None = None, progress: Callable[[Verificati
     return run
 
 
-def describe_integrity(dataset: Dataset) -> Integrity:
-    """Tell when the dataset was last verified, and what is damaged, to a caller who may see it."""
+def view_integrity(actor: User, *, dataset: Dataset, version: Version | None = None) -> Integrity:
+    """Tell when the dataset, or one of its versions, was last verified, and what is damaged."""
+    require(actor, "dataset.view", dataset)
+    return describe_integrity(dataset, version=version)
+
+
+def describe_integrity(dataset: Dataset, *, version: Version | None = None) -> Integrity:
+    """Do the same for a caller who may see it."""
     covering = Verification.objects.filter(Q(scope=ALL) | Q(dataset=dataset))
-    newest = dataset.versions.available().order_by("-sealed_at").values_list("sealed_at", flat=True).first()
+    versions = dataset.versions.available()
+    newest = versions.order_by("-sealed_at").values_list("sealed_at", flat=True).first()
+    if version is not None:
+        newest = version.sealed_at
     done = covering.filter(status=Verification.Status.FINISHED)
     if newest is not None:
         # What was sealed since has been hashed as it came, but not read again.
         done = done.filter(created_at__gte=newest)
-    damaged = DamagedPath.objects.filter(version__dataset=dataset, damage__in=Damage.objects.open())
+    damaged = DamagedPath.objects.filter(damage__in=Damage.objects.open())
+    if version is not None:
+        damaged = damaged.filter(version=version)
+    else:
+        damaged = damaged.filter(version__dataset=dataset, version__deleted_at=None)
     return Integrity(
         verified_at=done.order_by("-finished_at").values_list("finished_at", flat=True).first(),
+        last=covering.exclude(status__in=Verification.ACTIVE).order_by("-finished_at", "-id").first(),
         running=covering.active().order_by("-created_at").first(),
         damaged_count=damaged.count(),
         paths=list(damaged.select_related("version__dataset", "damage").order_by("version", "path")[:SHOWN]),

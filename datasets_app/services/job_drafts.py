@@ -6,30 +6,41 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from datasets_app.errors import AppError
+from datasets_app.models import Version
 from datasets_app.permissions import require
 from datasets_app.services.browsing import list_versions
 from datasets_app.services.dataset_filters import DatasetFilter
 from datasets_app.services.datasets import DatasetSummary, get_dataset, list_datasets
 from datasets_app.services.jobs import Attachment, mount_name_of
+from datasets_app.services.labels import list_labels
 from datasets_app.services.overlaps import warn_of_overlaps
 from datasets_app.services.running import find_runner
 from datasets_app.services.teams import get_team
+from datasets_app.services.versions import find_version
 
 if TYPE_CHECKING:
-    from datasets_app.models import Team, User, Version
+    from datasets_app.models import Dataset, Label, Team, User
 
 CHOICES = 8
 VERSIONS = 100
 
 
 class Mounted(NamedTuple):
-    """One chosen dataset: the versions to choose from (newest first), the one to be pinned, and any problem."""
+    """One chosen dataset: the versions (newest first) and labels to choose from, the one to be pinned, any problem."""
 
     attachment: Attachment
     versions: list[Version]
+    labels: list[Label]
     version: Version | None
     mount_name: str
     problem: str
+
+    @property
+    def is_extra(self) -> bool:
+        """Whether what was asked for is not among the choices: an older version, or one that is not there."""
+        wanted = self.attachment.version
+        offered = {label.name for label in self.labels} | {version.number for version in self.versions}
+        return wanted is not None and wanted not in offered
 
 
 class Draft(NamedTuple):
@@ -76,17 +87,31 @@ def _look_up(actor: User, team: Team, attachment: Attachment, taken: set[str]) -
     try:
         dataset = get_dataset(actor, team=team.name, name=attachment.dataset)
     except AppError as error:
-        return Mounted(attachment, [], None, name, error.detail)
+        return Mounted(attachment, [], [], None, name, error.detail)
     versions = list_versions(actor, dataset=dataset, available=True, limit=VERSIONS).items
-    wanted = attachment.version
-    found = next((version for version in versions if wanted in {None, version.number}), None)
-    problem = ""
+    labels = [label for label in list_labels(actor, dataset=dataset) if label.version.deleted_at is None]
+    found, problem = _find(actor, dataset, versions, attachment.version)
     if dataset.archived_at is not None:
         problem = f"{dataset.name} is archived."
     elif not versions:
         problem = f"{dataset.name} has no available version yet."
-    elif found is None:
-        problem = f"There is no available version {dataset.name}@{wanted}."
-    elif name in taken:
+    elif found is not None and name in taken:
         problem = f"/input/{name} is there twice. Give one of them another mount name."
-    return Mounted(attachment, versions, found, name, problem)
+    return Mounted(attachment, versions, labels, found, name, problem)
+
+
+def _find(
+    actor: User, dataset: Dataset, versions: list[Version], wanted: int | str | None
+) -> tuple[Version | None, str]:
+    """Return the version that a number or a label means, and what is wrong when there is none."""
+    if wanted is None:
+        return next(iter(versions), None), ""
+    try:
+        found = find_version(actor, team=dataset.team.name, dataset=dataset.name, number=wanted)
+    except AppError as error:
+        return None, error.detail if isinstance(
+            wanted, str
+        ) else f"There is no available version {dataset.name}@{wanted}."
+    if found.status != Version.Status.AVAILABLE:
+        return None, f"There is no available version {dataset.name}@{wanted}."
+    return found, ""

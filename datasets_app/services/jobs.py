@@ -14,6 +14,7 @@ from datasets_app.permissions import get_visible, require
 from datasets_app.queue import enqueue
 from datasets_app.services.datasets import get_dataset
 from datasets_app.services.job_rules import JobLimits, check_job
+from datasets_app.services.labels import find_number
 from datasets_app.services.paging import Page, take_page
 from datasets_app.services.running import find_runner
 from datasets_app.services.teams import get_team
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
 
 
 class Attachment(NamedTuple):
-    """A dataset for a job: by default its newest available version, mounted under the dataset's name."""
+    """A dataset for a job: by default its newest available version, mounted under the dataset's name.
+
+    `version` is a number or a label; what is pinned is the number behind it.
+    """
 
     dataset: str
-    version: int | None = None
+    version: int | str | None = None
     mount_name: str = ""
 
 
@@ -158,8 +162,11 @@ def _find_version(actor: User, team: Team, attachment: Attachment, index: int) -
         if newest is None:
             raise _conflict(index, "dataset", f"{dataset.name} has no available version yet.")
         return newest
-    label = f"{dataset.name}@{attachment.version}"
-    version = get_visible(rows.filter(number=attachment.version).first(), f"version {label}")
+    number = attachment.version
+    if isinstance(number, str):
+        number = find_number(actor, team=team.name, dataset=dataset.name, name=number)
+    label = f"{dataset.name}@{number}"
+    version = get_visible(rows.filter(number=number).first(), f"version {label}")
     if version.status != Version.Status.AVAILABLE:
         raise _conflict(index, "version", f"{label} is {version.status}. Only available versions can be attached.")
     return version

@@ -108,7 +108,9 @@ def find_number(actor: User, *, team: str, dataset: str, name: str) -> int:
         if found is None:
             raise NotFound(f"There is no dataset {dataset} with an available version in a team {team} of yours.")
         return found
-    label = Label.objects.visible_to(actor).filter(mine, name=name).select_related("version__dataset").first()
+    label = None
+    if re.fullmatch(LABEL_PATTERN, name) is not None:
+        label = Label.objects.visible_to(actor).filter(mine, name=name).select_related("version__dataset").first()
     if label is None:
         raise NotFound(f"There is no version and no label {name} of a dataset {dataset} in a team {team} of yours.")
     if label.version.deleted_at is not None:

@@ -127,12 +127,23 @@ def apply_rules() -> int:
             if not verdict.goes:
                 continue
             try:
-                trash_version(None, version=verdict.version)
-                count += 1
+                count += _remove(rule, verdict.version)
             except AppError as error:
                 # Somebody began to use it, or deleted it, in this very moment.
                 logger.info("%s stays: %s", verdict.version.label, error.detail)
     return count
+
+
+def _remove(rule: RetentionRule, version: Version) -> bool:
+    """Move a version to the trash, unless the rule was changed or the version got a label since it was judged."""
+    with transaction.atomic():
+        lock_dataset(rule.dataset)
+        if not RetentionRule.objects.filter(pk=rule.pk, is_on=True, updated_at=rule.updated_at).exists():
+            return False
+        if rule.keep_labelled and Label.objects.filter(version=version).exists():
+            return False
+        trash_version(None, version=version)
+    return True
 
 
 def _kept(version: Version, place: int, limits: Limits) -> str:

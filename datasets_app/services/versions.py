@@ -93,11 +93,16 @@ def find_version(actor: User, *, team: str, dataset: str, number: int | str) -> 
     return found
 
 
-def create_version(actor: User, *, dataset: Dataset, base: int | None = None, message: str = "") -> Version:
-    """Start an open version; with `base`, it begins with that available version's files, for which no bytes move."""
+def create_version(actor: User, *, dataset: Dataset, base: int | str | None = None, message: str = "") -> Version:
+    """Start an open version; with `base`, it begins with that available version's files, for which no bytes move.
+
+    `base` is a number or a label.
+    """
     require(actor, "version.create", dataset)
     if dataset.archived_at is not None:
         raise Conflict(f"The dataset {dataset.name} is archived: unarchive it before you add a version.")
+    if isinstance(base, str):
+        base = find_number(actor, team=dataset.team.name, dataset=dataset.name, name=base)
     with transaction.atomic():
         # Holds the dataset's row: from now on, the base can't go to the trash.
         number = dataset.allocate_number()

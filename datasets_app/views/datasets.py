@@ -13,6 +13,7 @@ from datasets_app.forms import DatasetEditForm, DatasetForm, show_errors
 from datasets_app.models import Version
 from datasets_app.permissions import may, require
 from datasets_app.services.browsing import list_versions
+from datasets_app.services.damages import damaged_versions
 from datasets_app.services.dataset_filters import SOURCES, STATUSES, DatasetFilter, list_owners, list_tags
 from datasets_app.services.datasets import (
     create_dataset,
@@ -24,6 +25,7 @@ from datasets_app.services.datasets import (
 from datasets_app.services.labels import label_names
 from datasets_app.services.summaries import describe_version
 from datasets_app.services.teams import get_team
+from datasets_app.views.integrity import integrity_context
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
 if TYPE_CHECKING:
@@ -141,12 +143,14 @@ def dataset_detail(request: SignedInRequest, team: str, name: str) -> HttpRespon
         "cursor": cursor,
         "inside": describe_version(request.user, version=latest) if latest is not None else None,
         "is_moving": not cursor and any(version.status not in Version.FINAL for version in versions.items),
+        "damaged": damaged_versions(versions.items),
         "may_edit": may(request.user, "dataset.edit", summary.dataset),
         "may_add": may(request.user, "version.create", summary.dataset) and summary.dataset.archived_at is None,
         "may_run": may(request.user, "job.create", summary.dataset.team),
     }
-    part = "#versions" if is_part(request) else ""
-    return render(request, f"datasets/dataset_detail.html{part}", context)
+    if is_part(request):
+        return render(request, "datasets/dataset_detail.html#versions", context)
+    return render(request, "datasets/dataset_detail.html", context | integrity_context(request.user, summary.dataset))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -105,13 +105,13 @@ def _show(  # noqa: PLR0913 - what the page is made of
 
 
 def _first(request: SignedInRequest, team: str) -> tuple[JobForm, Rows]:
-    """Begin empty, with `?dataset=images` or `?dataset=images@3`, or with `?from=` an earlier job."""
+    """Begin empty, with `?dataset=` images, images@3 or images@prod, or with `?from=` an earlier job."""
     if earlier := request.GET.get("from"):
         return _again(get_job(request.user, team=team, name=earlier))
     attachments = []
     for text in request.GET.getlist("dataset"):
         name, _, number = text.partition("@")
-        attachments.append(Attachment(name, int(number) if number.isdecimal() else None))
+        attachments.append(Attachment(name, _version(number)))
     return JobForm(), Rows(attachments, [])
 
 
@@ -137,9 +137,15 @@ def _read(data: QueryDict) -> Rows:
     for dataset, version, mount in zip(
         data.getlist("dataset"), data.getlist("version"), data.getlist("mount"), strict=False
     ):
-        attachments.append(Attachment(dataset, int(version) if version.isdecimal() else None, mount.strip()))
+        attachments.append(Attachment(dataset, _version(version), mount.strip()))
     variables = zip(data.getlist("env_name"), data.getlist("env_value"), strict=False)
     return Rows(attachments, [(name.strip(), value) for name, value in variables if name.strip() or value])
+
+
+def _version(text: str) -> int | str | None:
+    """Read a number, a label, or nothing, which means the newest."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() else text or None
 
 
 def _step(data: QueryDict) -> str:

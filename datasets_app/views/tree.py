@@ -14,6 +14,7 @@ from datasets_app.errors import NotFound
 from datasets_app.forms import FileSearchForm
 from datasets_app.models import Directory
 from datasets_app.services.browsing import find_node, list_directory
+from datasets_app.services.damages import damaged_among
 from datasets_app.services.folders import count_types, describe_folder
 from datasets_app.services.previewing import HEAD_BYTES, make_product, preview_file
 from datasets_app.services.searching import search_files
@@ -117,6 +118,7 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
     shown = preview_file(node, options=request.GET.dict())
     context = tree_frame(version, path, is_directory=False) | {
         "file": node,
+        "damaged": bool(damaged_among(version, path.strip("/").rpartition("/")[0], [path.strip("/")])),
         "shown": shown,
         "preview": shown.plain,
         "preview_template": f"previews/{shown.template}.html",

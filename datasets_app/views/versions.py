@@ -19,6 +19,7 @@ from datasets_app.services.progress import measure_staging
 from datasets_app.services.space import measure_versions_of
 from datasets_app.services.summaries import describe_version
 from datasets_app.services.versions import abandon_version, find_version, seal_version
+from datasets_app.views.integrity import integrity_context
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 from datasets_app.views.tree import PAGE_ROWS, tree_frame
 
@@ -57,6 +58,7 @@ def _show(
         summary = describe_version(request.user, version=version)
         figures = {"summary": summary, "space": space.get(version.pk)}
         context |= tree_frame(version) | figures | {"page": page, "rows": PAGE_ROWS}
+        context |= integrity_context(request.user, version.dataset, version)
     return render(request, f"versions/version_detail.html{part}", context, status=refusal.status if refusal else 200)
 
 

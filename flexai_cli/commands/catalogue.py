@@ -28,6 +28,7 @@ DATASET_COLUMNS = (
 )
 VERSION_COLUMNS = (
     ("VERSION", "number"),
+    ("LABELS", "labels"),
     ("STATUS", "status"),
     ("FILES", "file_count"),
     ("SIZE", "size"),
@@ -210,13 +211,14 @@ def cat(
 
 def diff(
     old: Annotated[str, typer.Argument(help="NAME@VERSION, the older one.")],
-    new: Annotated[str, typer.Argument(help="NAME@VERSION, or just a number; the latest when left out.")] = "",
+    new: Annotated[str, typer.Argument(help="NAME@VERSION, a number or @LABEL; the latest when left out.")] = "",
     team: Team = "",
     json: Json = False,  # noqa: ARG001
 ) -> None:
     """Show which files two versions of a dataset do not share."""
     before = parse_label(old)
-    after = parse_label(f"{before.dataset}@{new}" if new.isdigit() else new or before.dataset)
+    is_bare = new.isdigit() or new.startswith("@")
+    after = parse_label(f"{before.dataset}@{new.removeprefix('@')}" if is_bare else new or before.dataset)
     if before.dataset != after.dataset:
         raise UsageError("Both versions must be of one dataset.")
     with open_for(before, team) as (session, chosen):

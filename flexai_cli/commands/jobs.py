@@ -95,9 +95,8 @@ def read_attachment(text: str) -> dict[str, Any]:
     label = parse_label(source)
     if label.team:
         raise UsageError(f"--dataset {text}: a job reads datasets of its own team; name them without a team.")
-    if label.version and not label.version.isdigit():
-        raise UsageError(f"--dataset {text}: name the version by its number.")
-    return {"dataset": label.dataset, "version": int(label.version) if label.version else None, "mount_name": mount}
+    version = int(label.version) if label.version.isdigit() else label.version or None
+    return {"dataset": label.dataset, "version": version, "mount_name": mount}
 
 
 def read_variable(text: str) -> tuple[str, str]:

@@ -53,7 +53,7 @@ def push(  # noqa: PLR0913 - one argument for each option
     message: Annotated[str, typer.Option("--message", "-m", help="What is new, for people.")] = "",
     base: Annotated[
         str,
-        typer.Option(help='Keep the other files of this version: a number, or "latest". Default: only what is given.'),
+        typer.Option(help="Keep the other files of this version: a number or a label. Default: only what is given."),
     ] = "",
     no_seal: Annotated[bool, typer.Option("--no-seal", help="Leave the version open, to add more later.")] = False,
     skip_failed: Annotated[
@@ -143,9 +143,10 @@ def find_base(session: Session, team: str, label: Label, text: str) -> int | Non
         return None
     if text == "latest":
         return int(session.get("teams", team, "datasets", label.dataset)["latest_version"] or 0) or None
-    if not text.isascii() or not text.isdigit():
-        raise UsageError(f'--base {text}: give the number of a version, or "latest".')
-    return int(text)
+    if text.isascii() and text.isdigit():
+        return int(text)
+    named = parse_label(f"{label.dataset}@{text}")
+    return int(session.get("teams", team, "datasets", label.dataset, "versions", named.version)["number"])
 
 
 def _count(mappings: list[tuple[str, str | None]], options: PushOptions) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -126,3 +127,23 @@ def test_sign_in(flexai: Flexai, tmp_path: Path) -> None:
     bare.run("auth", "logout")
     assert not saved.exists()
     bare.run("auth", "status", code=3)
+
+
+def test_labels(flexai: Flexai, tmp_path: Path) -> None:
+    source = write_files(tmp_path / "in", {"a.txt": b"1", "b.txt": b"2"})
+    flexai.run("dataset", "push", "labelled", "--file", source)
+    flexai.run("dataset", "label", "labelled@1", "prod")
+    (source / "a.txt").write_bytes(b"changed")
+    flexai.run("dataset", "push", "labelled", "--file", source / "a.txt", "--base", "prod")
+    assert flexai.json("dataset", "inspect", "labelled@prod")["metadata"]["labels"] == ["prod"]
+    assert flexai.run("dataset", "cat", "labelled@prod", "a.txt").stdout == "1"
+    assert flexai.run("dataset", "cat", "labelled", "b.txt").stdout == "2", "taken over from @prod"
+    assert [row["change"] for row in flexai.json("dataset", "diff", "labelled@latest", "@prod")] == ["changed"]
+    made = flexai.run("training", "run", "by-label", "--dataset", "labelled@prod", "--json", "--", "true").stdout
+    assert [row["version"] for row in json.loads(made)["datasets"]] == [1]
+    flexai.run("dataset", "label", "labelled", "prod")
+    assert [(row["name"], row["version"]) for row in flexai.json("dataset", "labels", "labelled")] == [("prod", 2)]
+    flexai.run("dataset", "unlabel", "labelled@prod")
+    assert flexai.json("dataset", "labels", "labelled") == []
+    flexai.run("dataset", "unlabel", "labelled@3", code=2)
+    flexai.run("dataset", "inspect", "labelled@prod", code=4)

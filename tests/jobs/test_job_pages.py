@@ -9,6 +9,7 @@ from django.test import Client
 
 from datasets_app.models import Job, Role, Team, User
 from datasets_app.services import running
+from datasets_app.services.labels import set_label
 from tests.factories import make_available_version, make_dataset, make_member, make_user, make_version, page_client
 from tests.jobs.conftest import Submit, run
 
@@ -281,3 +282,18 @@ def test_nothing_is_inline(pages: Client, submit: Submit, images: None) -> None:
         assert " style=" not in text
         assert " onclick=" not in text
         assert "<script>" not in text
+
+
+def test_a_label_is_chosen_and_its_number_pinned(pages: Client, images: None, writer: User, team: Team) -> None:
+    dataset = team.datasets.get(name="images")
+    set_label(writer, dataset=dataset, name="prod", version=dataset.versions.get(number=1))
+    make_available_version(dataset, {"later": b"1"})
+    page = pages.get(NEW, {"dataset": "images@prod"}).content.decode()
+    assert '<option value="prod" selected>prod (now @1)</option>' in page
+    assert "images@1, " in page
+    assert "newest (now @3)" in page
+    gone = pages.get(NEW, {"dataset": "images@nope"}).content.decode()
+    assert "@nope, not available" in gone
+    assert "no label nope" in gone
+    assert pages.post(NEW, FORM | {"dataset": "images", "version": "prod", "mount": ""}).status_code == 302
+    assert Job.objects.get().datasets.get().version_number == 1

@@ -9,6 +9,7 @@ from django.test import Client
 
 from datasets_app.models import Job, Role, Team, User
 from datasets_app.services import running
+from datasets_app.services.labels import set_label
 from tests.factories import api_client, make_available_version, make_dataset, make_member, make_user
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +128,20 @@ def test_what_is_not_there(client: Client) -> None:
     assert client.get(f"{URL}/train-1/outputs/no").status_code == 404
     assert client.get(f"{URL}/train-1/outputs/../log.txt").status_code == 404
     assert client.get(f"{URL}/train-1/logs?offset=-1").status_code == 422
+
+
+def test_a_label_pins_the_number_behind_it(client: Client, team: Team, writer: User) -> None:
+    dataset = make_dataset(team, "images")
+    first = make_available_version(dataset, {"a": b"1"})
+    second = make_available_version(dataset, {"a": b"2"})
+    set_label(writer, dataset=dataset, name="prod", version=first)
+    wanted = [{"dataset": "images", "version": name, "mount_name": f"as-{name}"} for name in ("prod", "latest", "2")]
+    job = post(client, datasets=wanted).json()
+    assert [row["version"] for row in job["datasets"]] == [1, 2, 2]
+    set_label(writer, dataset=dataset, name="prod", version=second)
+    assert [row["version"] for row in client.get(f"{URL}/train-1").json()["datasets"]] == [1, 2, 2]
+    unknown = post(client, name="train-2", datasets=[{"dataset": "images", "version": "nope"}])
+    assert (unknown.status_code, unknown.json()["detail"]) == (
+        404,
+        "There is no version and no label nope of a dataset images in a team vision of yours.",
+    )

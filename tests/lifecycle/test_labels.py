@@ -170,3 +170,20 @@ def test_a_reader_is_not_offered_what_is_refused(dataset: Dataset, team: Team) -
     page = page_client(make_member(team, Role.READER)).get(f"{URL}labels/").content.decode()
     assert "Set label" not in page
     assert "latest" in page
+
+
+def test_a_version_starts_from_a_label(dataset: Dataset, writer: User) -> None:
+    put(dataset, writer, "prod", 1)
+    client = api_client(writer)
+    for name, number in (("prod", 1), ("latest", 2), (1, 1)):
+        answer = client.post(f"{API}/versions", {"base": name}, content_type="application/json")
+        assert (answer.status_code, answer.json()["base"]) == (201, number)
+    assert client.post(f"{API}/versions", {"base": "nope"}, content_type="application/json").status_code == 404
+
+
+def test_versions_tell_their_labels(dataset: Dataset, writer: User) -> None:
+    put(dataset, writer, "prod", 1)
+    client = api_client(writer)
+    assert client.get(f"{API}/versions/1").json()["labels"] == ["prod"]
+    rows = client.get(f"{API}/versions").json()["items"]
+    assert [row["labels"] for row in rows] == [["latest"], ["prod"]]

@@ -60,7 +60,11 @@ OPEN = {
     "api/v1/tus",
     "api/<path:rest>",
 }
+# All that is stored, of no team: 403 for all but those who run the installation. Tested with the storage pages.
+STORAGE = ("storage/", "api/v1/storage")
 READERS_MAY = {
+    # Tells what a rule would do, and does nothing.
+    "api/v1/teams/<team>/datasets/<name>/retention/dry-run",
     "teams/<str:team>/switch/",
     "teams/<str:team>/leave/",
     # Reads many files at once.
@@ -84,6 +88,8 @@ BODIES: dict[str, object] = {
     "import": {"connection": NAME, "source_path": "box0"},
     "preview": {"source_path": "box0"},
     f"connections/{NAME}": {"values": {"user": "x"}},
+    "retention": {"is_on": False},
+    "dry-run": {"keep_last": 1},
     "jobs": {"name": "another", "kind": "training", "command": ["true"], "datasets": []},
 }
 # Fits every form of the pages.
@@ -115,7 +121,7 @@ ROUTES = sorted(
     {
         route
         for route in walk(get_resolver().url_patterns)
-        if not route.startswith(("admin/", "^static/")) and route not in OPEN
+        if not route.startswith(("admin/", "^static/", *STORAGE)) and route not in OPEN
     }
 )
 

@@ -9,22 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from datasets_app.errors import AppError
 from datasets_app.models import CollectionRun
 from datasets_app.services.garbage import collect_now
+from datasets_app.services.storage import report_rows
 from datasets_app.templatetags.display import filesize_text
-
-WORDS = {
-    "dataset": "datasets, out of the trash",
-    "version": "versions, out of the trash or untouched",
-    "upload": "uploads that are over",
-    "staging": "staging files",
-    "tree": "directories",
-    "blob": "blobs",
-    "pack": "packs",
-    "compacted": "half-empty packs, rewritten",
-    "unknown": "objects that no row knows",
-    "partial": "half-written objects",
-    "waiting": "blobs that wait for the end of their grace period",
-    "wasted": "bytes in half-empty packs",
-}
 
 
 class Command(BaseCommand):
@@ -44,10 +30,8 @@ class Command(BaseCommand):
         except AppError as error:
             raise CommandError(error.detail) from error
         self.stdout.write("Would be removed:" if dry_run else "Removed:")
-        for kind, words in WORDS.items():
-            if kind in run.report:
-                found = run.report[kind]
-                self.stdout.write(f"  {found['count']:>12,}  {filesize_text(found['size']):>8}  {words}")
+        for row in report_rows(run):
+            self.stdout.write(f"  {row.count:>12,}  {filesize_text(row.size):>8}  {row.words}")
         for note in run.notes:
             self.stdout.write(note)
         if run.status == CollectionRun.Status.FAILED:
