@@ -21,7 +21,11 @@ EMPTY: Final = "empty"
 STATUSES: Final = (*Version.Status.values, EMPTY)
 UPLOAD: Final = "upload"
 # What a form offers; a version may come from elsewhere too, such as from other versions.
-SOURCES: Final = ((UPLOAD, "Uploaded"), *((name, provider.label) for name, provider in PROVIDERS.items()))
+SOURCES: Final = (
+    (UPLOAD, "Uploaded"),
+    ("compose", "Composed"),
+    *((name, provider.label) for name, provider in PROVIDERS.items()),
+)
 MOST_TAGS: Final = 20
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 

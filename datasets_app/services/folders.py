@@ -23,6 +23,8 @@ READMES: Final = ("README.md", "readme.md", "Readme.md", "README.markdown", "REA
 COUNTED_AT_ONCE: Final = 20_000
 SHOWN_TYPES: Final = 12
 MOST_SPLITS: Final = 12
+# A player each; the others have one on their pages.
+SHOWN_RECORDINGS: Final = 24
 MOST_CLASSES: Final = 200
 SUMMARY_TASK: Final = "datasets_app.count_folder"
 _ASK: Final = Ask("folder")
@@ -70,6 +72,7 @@ class FolderOverview:
     readme: Shown | None = None
     classes: ClassTable | None = None
     gallery: list[Entry] = field(default_factory=list)
+    recordings: list[Entry] = field(default_factory=list)
 
 
 def describe_folder(directory: Directory, *, entries: list[Entry]) -> FolderOverview:
@@ -78,7 +81,8 @@ def describe_folder(directory: Directory, *, entries: list[Entry]) -> FolderOver
         types=count_types(directory),
         readme=_readme(directory),
         classes=class_table(directory),
-        gallery=_gallery(entries),
+        gallery=_ruling(entries, {"image", "video"}),
+        recordings=_ruling(entries, {"audio"})[:SHOWN_RECORDINGS],
     )
 
 
@@ -192,8 +196,8 @@ def class_table(directory: Directory) -> ClassTable | None:
     return ClassTable([name for name, _ in splits], rows, totals)
 
 
-def _gallery(entries: list[Entry]) -> list[Entry]:
-    """Choose the pictures and films of the page, where they are most of its files."""
+def _ruling(entries: list[Entry], modalities: set[str]) -> list[Entry]:
+    """Choose the files of the page that are pictures and films, or sound, where they are most of its files."""
     files = [entry for entry in entries if not entry.is_directory]
-    seen = [entry for entry in files if modality(entry.name) in {"image", "video"}]
+    seen = [entry for entry in files if modality(entry.name) in modalities]
     return seen if len(seen) * 2 > len(files) else []

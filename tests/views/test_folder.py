@@ -91,6 +91,16 @@ def test_pictures_are_a_gallery(client: Client) -> None:
     assert "/products/train/cat/a.png?part=thumbnail" in page
 
 
+def test_recordings_can_be_played(version: Version) -> None:
+    other = make_available_version(make_dataset(version.dataset.team, "voices"), {"a b.wav": b"RIFF", "c.mp3": b"ID3"})
+    client = page_client(make_member(version.dataset.team, Role.READER))
+    page = client.get("/teams/vision/datasets/voices/versions/1/tree/").content.decode()
+    assert other.root is not None
+    assert 'src="/api/v1/teams/vision/datasets/voices/versions/1/files/a%20b.wav?inline=true"' in page
+    assert "Pictures</h2>" not in page
+    assert "Recordings</h2>" not in client.get(f"{URL}tree/train/cat").content.decode()
+
+
 def test_search_by_name_pattern_ending_and_size(version: Version) -> None:
     assert find(version, text="MORE") == ["docs/more.md"]
     assert find(version, text="train/cat") == ["train/cat/a.png", "train/cat/b.png"]
