@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -118,6 +119,22 @@ class Life(threading.Thread):
             assert self.sender.call("GET", f"{self.sender.versions}/{number}").status_code == 404
 
 
+class PatientKiller(Killer):
+    """Lets at least one round come to its end between two kills: a busy machine may need long to start again."""
+
+    lives: list[Life]
+
+    def _kill(self, kind: str) -> None:
+        before = self._rounds()
+        end = time.monotonic() + 60
+        while self._rounds() == before and time.monotonic() < end and not any(life.error for life in self.lives):
+            time.sleep(self._chance.uniform(0.02, 0.3))
+        super()._kill(kind)
+
+    def _rounds(self) -> int:
+        return sum(life.rounds for life in self.lives)
+
+
 def make_files(chance: random.Random) -> Files:
     """Some that others have too, some that nobody has."""
     shared = {f"shared/{n % 3}/{n}": data for n, data in enumerate(SHARED) if chance.random() < 0.4}
@@ -129,8 +146,9 @@ def drill(folder: Path, *, kills: int, seed: int, **variables: str) -> dict[str,
     chance = random.Random(seed)
     with serve_application(folder, **HURRY, **variables) as application:
         application.bootstrap()
-        killer = Killer(application, chance, kills)
-        lives = []
+        killer = PatientKiller(application, chance, kills)
+        lives: list[Life] = []
+        killer.lives = lives
         for number in range(3):
             sender = LiveSender(application, f"life{number}", random.Random(seed * 10 + number))
             sender.create_dataset()
