@@ -67,6 +67,8 @@ class ArchiveKind(Kind):
         """Ask the magic; of packed files only the name tells that there is a TAR inside."""
         if head.startswith(ZIP_MAGIC) or head[TAR_MAGIC_AT : TAR_MAGIC_AT + 5] == b"ustar":
             return True
+        if has_suffix(name, ".tar") and _is_old_tar(head):
+            return True
         packed = head.startswith((GZIP, ZSTD, b"BZh", b"\xfd7zXZ"))
         return packed and has_suffix(name, *PACKED_TARS)
 
@@ -96,6 +98,17 @@ class ArchiveKind(Kind):
             "count": len(lines),
         }
         return Preview(page.media_type, page.facts, data, page.notes)
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """Tell a TAR from before 1988, which has no magic, by the checksum of its first header."""
+    header = head[:512]
+    try:
+        told = int(header[148:156].strip(b"\0 "), 8)
+    except ValueError:
+        return False
+    # The checksum counts as spaces itself.
+    return len(header) == 512 and told == sum(header) - sum(header[148:156]) + 8 * 0x20  # noqa: PLR2004
 
 
 def _index(reader: Reader, name: str) -> Preview:
