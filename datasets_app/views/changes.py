@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from datasets_app.errors import AppError, NotFound
+from datasets_app.errors import AppError, Forbidden, NotFound
 from datasets_app.permissions import may
 from datasets_app.services.moving import Move, move_paths, undo_all, undo_changes
 from datasets_app.services.origins import sealed_meanwhile
@@ -53,7 +53,7 @@ def change_move(request: SignedInRequest, team: str, name: str, number: int | st
     try:
         move_paths(request.user, version=version, moves=[Move(source, target)])
     except AppError as error:
-        return _show(request, version, moving=source, target=target, refusal=error)
+        return _refuse(request, version, error, moving=source, target=target)
     messages.success(request, f"{source} is now {target}.")
     return redirect(_here(version, request.POST.get("path", "")))
 
@@ -75,7 +75,7 @@ def change_undo_all(request: SignedInRequest, team: str, name: str, number: int 
     try:
         undo_all(request.user, version=version)
     except AppError as error:
-        return _show(request, version, refusal=error)
+        return _refuse(request, version, error)
     return redirect(_here(version, ""))
 
 
@@ -95,8 +95,17 @@ def _act(
     try:
         act(version, request.POST.getlist("target"))
     except AppError as error:
-        return _show(request, version, refusal=error)
+        return _refuse(request, version, error)
     return redirect(_here(version, request.POST.get("path", "")))
+
+
+def _refuse(
+    request: SignedInRequest, version: Version, error: AppError, *, moving: str = "", target: str = ""
+) -> HttpResponse:
+    """Say on the page what can't be done; who may do nothing here, or came too late, gets a page of its own."""
+    if isinstance(error, Forbidden) or not version.is_open:
+        raise error
+    return _show(request, version, moving=moving, target=target, refusal=error)
 
 
 def _here(version: Version, path: str) -> str:
