@@ -13,7 +13,8 @@ from datasets_app.api.document_tus import PROBLEM, tus_paths
 from datasets_app.api.examples import ANSWERS, PLAIN, REQUESTS, find_parameter, make_example
 from datasets_app.api.idempotency import HEADER, REPEATABLE
 
-TUS: Final = "/api/v1/tus"
+ROOT: Final = "/api/v1/"
+TUS: Final = f"{ROOT}tus"
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "title": "Problem",
@@ -87,7 +88,9 @@ class DocumentedApi(NinjaAPI):
     def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
         """Return the document."""
         document = super().get_openapi_schema(**options)
-        document["paths"] |= tus_paths(SCHEMES)
+        # Behind a proxy, the application may lie below a path of its own.
+        above = (options.get("path_prefix") or self.get_root_path({})).partition(ROOT)[0]
+        document["paths"] |= {above + path: verbs for path, verbs in tus_paths(SCHEMES).items()}
         schemas = document["components"]["schemas"]
         for path, verbs in document["paths"].items():
             # What is one route for two verbs is one object so far.
@@ -114,7 +117,7 @@ def _answered(document: OpenAPISchema) -> set[str]:
 
 def _complete(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     name = operation["operationId"]
-    if method == "head" and not path.startswith(TUS):
+    if method == "head" and TUS not in path:
         operation["operationId"] = f"{name}_head"
     _describe_answers(path, method, operation)
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
@@ -133,7 +136,7 @@ def _describe_answers(path: str, method: str, operation: dict[str, Any]) -> None
     name, answers = operation["operationId"].removesuffix("_head"), operation["responses"]
     body = operation.get("requestBody")
     errors = {*ANYWHERE, *MORE.get(name, ())} if method != "options" else set()
-    errors |= {*CHANGING} if method not in {"get", "head", "options"} or path.startswith(TUS) else set()
+    errors |= {*CHANGING} if method not in {"get", "head", "options"} or TUS in path else set()
     errors |= {409} if OF_VERSION in path else set()
     errors |= {*WITH_BODY} if body else set()
     for status in sorted(errors):

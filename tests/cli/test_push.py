@@ -138,7 +138,7 @@ def test_no_seal_and_large_files(flexai: Flexai, tmp_path: Path) -> None:
         (["push", "none", "--file", "missing"], 2),
         (["push", "none", "--file", "-"], 2),
         (["push", "none@2", "--file", "."], 2),
-        (["push", "none", "--file", ".", "--base", "x"], 2),
+        (["push", "none", "--file", ".", "--base", "x"], 4),
         (["push", "none", "--source-path", "x"], 2),
         (["inspect", "missing"], 4),
         (["pull", "missing", "x"], 4),
