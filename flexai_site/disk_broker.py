@@ -108,6 +108,10 @@ class Transport(filesystem.Transport):
         with suppress(Empty):
             while True:
                 self.cycle.get(self._deliver)  # type: ignore[union-attr]  # None only in its stub
+                if self._pipe is not None:
+                    # The pool may have had its part of this turn already: the next one is to come at once.
+                    with suppress(BlockingIOError):
+                        os.write(self._pipe, b"!")
 
     def _empty_pipe(self) -> None:
         if self._pipe is not None:

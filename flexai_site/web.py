@@ -90,6 +90,9 @@ def prepare_application() -> None:
 def load_application() -> Callable[..., Any]:
     """Load the application in a process of the server, and bind that process's life to the server's."""
     end_with_parent(signal.SIGKILL)
+    # Threads that hash or write let go of the interpreter and want it back for a moment; by default each waits for
+    # 5 ms while another computes.
+    sys.setswitchinterval(0.0005)
     from flexai_site.wsgi import application
 
     return application

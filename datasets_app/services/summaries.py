@@ -79,7 +79,7 @@ class VersionSummary:
 def describe_version(actor: User, *, version: Version, wake: bool = True) -> VersionSummary | None:
     """Return the summary of a sealed version, as far as it is made; None of one that is not sealed.
 
-    Where nobody has begun one, `wake` begins it.
+    Where nobody has begun one, `wake` begins it at once: somebody waits for it.
     """
     require(actor, "version.view", version)
     if version.root is None:
@@ -87,21 +87,23 @@ def describe_version(actor: User, *, version: Version, wake: bool = True) -> Ver
     row = Summary.objects.filter(digest=version.root.digest, edition=EDITION).first()
     if row is None and wake:
         row = want_summary(version.root)
+    if row is not None and wake and row.status == Summary.Status.WAITING:
+        enqueue(TASK)
     if row is None:
         return VersionSummary("waiting", 0, version.file_count, 0, is_sample=False, figures={}, findings=[])
     return _read(row, version.file_count)
 
 
 def want_summary(root: Directory) -> Summary:
-    """Ask for the summary of a tree; nothing happens where there is one already."""
-    row, is_new = Summary.objects.get_or_create(digest=root.digest, defaults={"edition": EDITION})
+    """Ask for the summary of a tree; nothing happens where there is one already.
+
+    The reaper begins it a while later: what its owners do next, such as sending another version, goes first.
+    """
+    row, _is_new = Summary.objects.get_or_create(digest=root.digest, defaults={"edition": EDITION})
     if row.edition < EDITION:
         fresh = {"status": "waiting", "phase": "count", "position": 0, "state": {}, "attempts": 0, "error": ""}
         Summary.objects.filter(pk=row.pk, edition=row.edition).update(edition=EDITION, **fresh)
         row.refresh_from_db()
-        is_new = True
-    if is_new:
-        enqueue(TASK)
     return row
 
 
