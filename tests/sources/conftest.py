@@ -7,6 +7,7 @@ import pytest
 from datasets_app.sources.base import Route
 from datasets_app.sources.guard import Guard
 from tests.sources.ministack import Ministack, serve_ministack
+from tests.sources.s3_remote import WireTap
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,12 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
     """Run ministack with one user."""
     with serve_ministack(tmp_path_factory.mktemp("ministack")) as server:
         yield server
+
+
+@pytest.fixture
+def tap() -> Iterator[WireTap]:
+    """What lies between the source and ministack."""
+    made = WireTap()
+    made.start()
+    yield made
+    made.stop()

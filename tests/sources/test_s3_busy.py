@@ -25,15 +25,6 @@ THREADS = 16
 
 
 @pytest.fixture
-def tap() -> Iterator[WireTap]:
-    """What lies between the source and ministack."""
-    made = WireTap()
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def remote(ministack: Ministack, tap: WireTap) -> Iterator[S3Remote]:
     """A folder of ministack behind the tap."""
     client = ministack.client("s3")

@@ -26,15 +26,6 @@ BUCKET = "checksums"
 
 
 @pytest.fixture
-def tap() -> Iterator[WireTap]:
-    """What lies between the source and ministack."""
-    made = WireTap()
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def remote(ministack: Ministack, tap: WireTap) -> Iterator[S3Remote]:
     """A folder of ministack behind the tap, spoken to as Amazon."""
     # One that sends no checksum unless it is told to.

@@ -29,15 +29,6 @@ ACCOUNT = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
-def tap() -> Iterator[WireTap]:
-    """What lies between the source and ministack."""
-    made = WireTap()
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def remote(ministack: Ministack, tap: WireTap) -> Iterator[S3Remote]:
     """A folder of ministack behind the tap, with an object that can only be read by botocore."""
     client = ministack.client("s3")
