@@ -22,6 +22,7 @@ from datasets_app.services.plans import remove_paths
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
+from datasets_app.views.tree import crumbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def _show(
         "dataset": dataset,
         "version": version,
         "path": path,
-        "crumbs": _crumbs(path),
+        "crumbs": crumbs(path),
         "folder": folder,
         "pending": found,
         "tallies": [(word, found.tallies[word]) for word in KINDS] if found.tallies else [],
@@ -152,9 +153,3 @@ def _show(
     }
     part = ("#entries" if more else "#changes" if cursor else "") if is_part(request) else ""
     return render(request, f"versions/version_changes.html{part}", context, status=refusal.status if refusal else 200)
-
-
-def _crumbs(path: str) -> list[tuple[str, str]]:
-    """Return (name, path) of every part of a path, outermost first."""
-    parts = path.split("/") if path else []
-    return [(name, "/".join(parts[: depth + 1])) for depth, name in enumerate(parts)]

@@ -29,7 +29,7 @@ PAGE_ROWS = 100
 LONG_LINE = 300
 
 
-def _crumbs(path: str) -> list[tuple[str, str]]:
+def crumbs(path: str) -> list[tuple[str, str]]:
     """Return (name, path) of every part of a path, outermost first."""
     parts = path.split("/") if path else []
     return [(name, "/".join(parts[: depth + 1])) for depth, name in enumerate(parts)]
@@ -46,7 +46,7 @@ def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -
         "version": version,
         "path": path,
         "path_in_url": quote(path),
-        "crumbs": _crumbs(path),
+        "crumbs": crumbs(path),
         "job_path": f"/input/{name}/{path}{'/' if is_directory and path else ''}",
         # What every row's links begin with: reversing an address for each of them would take most of the page's time.
         "tree_url": reverse("version_tree", args=(team.name, name, version.number)),
