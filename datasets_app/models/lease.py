@@ -13,6 +13,10 @@ from django.utils import timezone
 M = TypeVar("M", bound=models.Model)
 
 
+class LeaseLostError(Exception):
+    """Another worker has taken over, since this one was taken for dead."""
+
+
 class LeasedQuerySet(models.QuerySet[M]):
     """Guarded changes of leased rows. Each returns whether this caller won."""
 

@@ -29,6 +29,7 @@ from datasets_app.models import (
     Verification,
     Version,
 )
+from datasets_app.models.lease import LeaseLostError
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import manifests
@@ -60,10 +61,6 @@ _PACKS_OF_DATASET = f"""
 JOIN {Blob._meta.db_table} b ON b.id = f.blob_id WHERE b.pack_id > %s ORDER BY b.pack_id LIMIT %s
 """  # noqa: S608
 _TREES_OF_DATASET = f"{_LIVE} SELECT id FROM live WHERE id > %s ORDER BY id LIMIT %s"  # noqa: S608
-
-
-class LeaseLostError(Exception):
-    """Another worker has taken over."""
 
 
 @dataclass(frozen=True)

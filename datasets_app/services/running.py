@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from datasets_app.errors import AppError, Conflict
 from datasets_app.models import Job
+from datasets_app.models.lease import LeaseLostError
 from datasets_app.queue import enqueue
 from datasets_app.runners import processes
 from datasets_app.runners.base import Limits, Mount, Outcome, RunError, Runner, RunSpec
@@ -34,10 +35,6 @@ logger = logging.getLogger(__name__)
 
 RENEWALS: Final = 4
 DIED: Final = "The worker that ran it died."
-
-
-class LeaseLostError(Exception):
-    """Another process decided that this worker is dead."""
 
 
 class StoppedError(Exception):

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from datasets_app.errors import Unavailable
 from datasets_app.models import Directory, Summary
+from datasets_app.models.lease import LeaseLostError
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services.counting import count_files
@@ -42,10 +43,6 @@ MOST_DEATHS: Final = 5
 SAVE_SECONDS: Final = 3
 SHOWN_SIZES: Final = 5
 SHOWN_SCHEMAS: Final = 10
-
-
-class LeaseLostError(Exception):
-    """Another worker has taken over."""
 
 
 @dataclass(frozen=True, slots=True)

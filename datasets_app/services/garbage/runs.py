@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from datasets_app.errors import Conflict
 from datasets_app.models import CollectionRun, StorageSample, User
+from datasets_app.models.lease import LeaseLostError
 from datasets_app.queue import enqueue
 from datasets_app.services.garbage import journal
 from datasets_app.services.garbage.blobs import collect_blobs
@@ -50,10 +51,6 @@ STEPS: Final[tuple[tuple[str, Callable[[Sweep], None]], ...]] = (
     ("unknown objects", collect_objects),
     ("journal", journal.trim),
 )
-
-
-class LeaseLostError(Exception):
-    """Another worker has taken over."""
 
 
 def start_collection(actor: User | None, *, is_dry_run: bool = False, forget_unknown: bool = False) -> CollectionRun:
