@@ -181,6 +181,7 @@ DATABASES = {
 DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"] |= {
+        "ENGINE": "flexai_site.sqlite",
         "OPTIONS": {
             # Take the write lock at BEGIN: a transaction that reads first and writes later can't wait for it.
             "transaction_mode": "IMMEDIATE",
