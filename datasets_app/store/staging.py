@@ -13,6 +13,7 @@ from uuid import UUID
 
 from datasets_app.errors import ChecksumMismatch, Conflict, Gone, Locked, OutOfSpace, TooLarge
 from datasets_app.store.digest import BLOCK_BYTES
+from datasets_app.store.drop_behind import DropBehind
 from datasets_app.store.hashers import Hashers, HashState
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 CHECKSUM_ALGORITHMS = ("sha256", "sha1")
 # Taken from a request at a time. Blocks of 1 MiB cost the kernel three times as much: each is mapped, and zeroed, anew.
-RECEIVED_BYTES = 64 * 1024
+RECEIVED_BYTES = 256 * 1024
 
 
 class Checksum(NamedTuple):
@@ -248,6 +249,8 @@ class _Writer:
 
     def copy(self, read: Callable[[int], bytes], length: int, block: int) -> None:
         """Write `length` bytes, or fewer if `read` has no more."""
+        # A file that is hashed as it comes is not read again to verify it.
+        behind = DropBehind(self._descriptor, self._offset) if self._hasher else None
         while self.written < length:
             data = read(min(block, length - self.written))
             if not data:
@@ -257,6 +260,8 @@ class _Writer:
                 done = os.write(self._descriptor, view)
                 self._count(view[:done])
                 view = view[done:]
+            if behind:
+                behind.reach(self._offset + self.written)
 
     def check(self) -> None:
         """Compare the whole request with its checksum."""
