@@ -73,7 +73,8 @@ class Blob(models.Model):
 class TeamBlob(models.Model):
     """The team had these bytes in its hands: a digest alone may link to them, with nothing sent."""
 
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    # The constraint's index begins with it.
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+", db_index=False)
     blob = models.ForeignKey(Blob, on_delete=models.CASCADE, related_name="teams")
 
     class Meta:
