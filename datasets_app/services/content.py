@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOKUP = 500
+# What `pack_key` makes; packs of earlier releases lie a folder deeper.
+PACK_KEY = re.compile(r"[0-9a-f]{2}/(?:[0-9a-f]{2}/)?([0-9a-f]{32})")
 # What was lost is not found: so its bytes are asked for, and heal it.
 _WHOLE = f"NOT EXISTS (SELECT 1 FROM {Damage._meta.db_table} d WHERE d.blob_id = b.id AND d.healed_at IS NULL)"  # noqa: S608 - our own names
 
@@ -92,8 +95,7 @@ setting_changed.connect(_forget)
 
 def pack_key(upload_id: uuid.UUID) -> str:
     """Where the bytes of an upload, or of an import's pack, rest: random, and never used for other bytes."""
-    text = upload_id.hex
-    return f"{text[:2]}/{text[2:4]}/{text}"
+    return PackStore.key_of(upload_id)
 
 
 def find_blobs(digests: Iterable[bytes]) -> dict[bytes, int]:

@@ -8,7 +8,6 @@ manifests' paths and digests, and must give the very digest that was sealed.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 5_000
 LOOKUP: Final = 500
 TABLE: Final = "listed_packs"
-PACK: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{32}")
 Tell = Callable[[str], None]
 
 
@@ -240,7 +238,9 @@ def _listed_packs() -> Iterator[int]:
         cursor.execute(f"CREATE TEMPORARY TABLE {TABLE} (key varchar(200) PRIMARY KEY, size bigint)")
         try:
             count = 0
-            packs = ((stored.key, stored.size) for stored in content.list_stored() if PACK.fullmatch(stored.key))
+            packs = (
+                (stored.key, stored.size) for stored in content.list_stored() if content.PACK_KEY.fullmatch(stored.key)
+            )
             while some := list(islice(packs, BATCH)):
                 cursor.executemany(f"INSERT INTO {TABLE} (key, size) VALUES (%s, %s)", some)  # noqa: S608 - our own name
                 count += len(some)

@@ -39,10 +39,12 @@ class PackStore:
         self._scratch = scratch
 
     @staticmethod
-    def new_key() -> str:
-        """Make a key that nothing has had: "ab/cd/" and 32 hexadecimal digits."""
-        name = uuid.uuid4().hex
-        return f"{name[:2]}/{name[2:4]}/{name}"
+    def key_of(pack_id: uuid.UUID) -> str:
+        """Make the key of a pack out of its random id: "ab/" and 32 hexadecimal digits.
+
+        256 folders, so that a pack seldom needs a new one, which would take two more fsyncs.
+        """
+        return f"{pack_id.hex[:2]}/{pack_id.hex}"
 
     def put(self, source: Path, key: str) -> None:
         """Store the file `source` under a new `key`; it is gone from its old place then, and durable in the new.

@@ -36,9 +36,11 @@ def test_it_works(store: Path) -> None:
     old = put(store, content.pack_key(uuid.uuid4()), hours=25)
     fresh = put(store, content.pack_key(uuid.uuid4()))
     listed = put(store, f"slices/{content.pack_key(uuid.uuid4())}.ndjson.zst", hours=25)
+    of_an_earlier_release = put(store, "ab/cd/" + "0" * 32, hours=25)
     run = collect()
-    assert run.report["unknown"]["count"] == 2
+    assert run.report["unknown"]["count"] == 3
     assert (old.exists(), fresh.exists(), listed.exists()) == (False, True, False)
+    assert not of_an_earlier_release.exists()
     assert set(RemovedObject.objects.values_list("kind", "reason")) == {("unknown", "no row of the database knows it")}
     assert read_back(version) == {"a": b"a"}
     collect(hours=25)

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Min
 
 from datasets_app.models import Dataset, Pack, RemovedObject, Version
-from datasets_app.services.content import pack_store
+from datasets_app.services.content import PACK_KEY, pack_store
 from datasets_app.services.garbage import journal
 from datasets_app.services.garbage.journal import Removal
 from datasets_app.services.garbage.leftovers import find_wanted
@@ -22,7 +22,6 @@ from datasets_app.services.slice_lists import FOLDER as SLICES
 from datasets_app.store.listing import StoredObject
 from datasets_app.store.packs import MissingPack
 
-PACK = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{32})")
 MANIFEST = re.compile(rf"{MANIFESTS}/[0-9a-f]{{2}}/[0-9a-f]{{32}}\.ndjson\.zst")
 # Half-written files, and probes of the health check that outlived their process.
 PARTIAL = re.compile(r"(.*/)?\.new-[^/]+|probe/[0-9a-f]{32}")
@@ -65,7 +64,7 @@ def _unknown_packs(objects: Iterable[StoredObject]) -> list[StoredObject]:
     """Packs, and lists of slices, that neither a row nor an unfinished upload stands for."""
     named = {}
     for found in objects:
-        match = PACK.fullmatch(found.key.removeprefix(f"{SLICES}/").removesuffix(".ndjson.zst"))
+        match = PACK_KEY.fullmatch(found.key.removeprefix(f"{SLICES}/").removesuffix(".ndjson.zst"))
         if match is not None:
             named[found] = match
     # In this order: an upload ends in the transaction that writes its pack's row.
