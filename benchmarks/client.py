@@ -28,7 +28,7 @@ LARGE_BYTES = 8 * MIB
 BUNDLE_BYTES = 16 * MIB
 BUNDLE_FILES = 1000
 PIECE_BYTES = 64 * MIB
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.01
 RECEIVED_BYTES = 256 * 1024
 NUMBER_BYTES = 8
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -168,8 +168,10 @@ class Worker:
         self._target = target
         self._number = number
         self.api = Api(target)
-        # Used for every bundle: fresh memory costs as much as hashing a third of it.
-        self._room = memoryview(mmap.mmap(-1, BUNDLE_BYTES))
+        # Used for every bundle: fresh memory costs as much as hashing a third of it, less so in large pages.
+        room = mmap.mmap(-1, BUNDLE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        room.madvise(mmap.MADV_HUGEPAGE)
+        self._room = memoryview(room)
 
     def send(self, files: list[LocalFile]) -> int:
         """Bring in one batch, which is one large file or many small ones; return the bytes sent."""
