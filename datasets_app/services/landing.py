@@ -17,6 +17,7 @@ from datasets_app.services.content import Slice
 from datasets_app.services.import_record import Copied, Failed, HeldPart, StoredBytes
 from datasets_app.sources.base import Cause, SourceError
 from datasets_app.sources.checksums import start_checksum
+from datasets_app.store.drop_behind import DropBehind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +141,7 @@ class LargeFile:
         self.source = source
         self.error = None
         self.hashed = 0
+        self._behind = DropBehind(self._descriptor, 0)
         self.durable = self._resume_at
         self._sha256 = hashlib.sha256()
         name, _, self._expected = source.checksum.partition(":")
@@ -180,6 +182,8 @@ class LargeFile:
         if self._checksum is not None:
             self._checksum.update(data)
         self.hashed += len(data)
+        # All before it lies in the file: ranges are written before they are handed over to be hashed.
+        self._behind.reach(self.hashed)
 
     @property
     def is_worth_syncing(self) -> bool:
