@@ -45,7 +45,7 @@ def main() -> None:
             goals += transfer_goals(results)
         if chosen.only in {None, "command"}:
             shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
-            many = Shape(command.MANY, 100_000 // part, 4000)
+            many = Shape(command.MANY, 100_000 // part, 20_000)
             pushed = command.measure_command(
                 CACHE, scratch, runs=chosen.runs or (1 if chosen.quick else 5), shapes=shapes, many=many
             )
