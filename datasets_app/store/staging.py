@@ -61,7 +61,7 @@ class Staging:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         if size > self.free_bytes() - self._reserve:
-            raise OutOfSpace("The server's disk has no room for an upload of this size.")
+            raise OutOfSpace("The server's disk has no room for an upload of this size. Go on when there is room.")
         os.close(os.open(self.path(upload), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def offset(self, upload: UUID) -> int:
@@ -131,7 +131,9 @@ class Staging:
                 raise
             except OSError as error:
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                    raise OutOfSpace("The server's disk is full. What has arrived is kept.") from error
+                    raise OutOfSpace(
+                        "The server's disk is full. What has arrived is kept: go on when there is room."
+                    ) from error
                 raise
             finally:
                 if writer.state is not None:

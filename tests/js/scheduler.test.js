@@ -228,7 +228,9 @@ test("a version that takes no more files stops everything; a full disk pauses", 
   const full = new FakeServer();
   let space = false;
   full.trouble = async (kind) => {
-    if (kind === "send" && !space) throw new Problem(507, { detail: "no room" });
+    if (kind === "send" && !space) {
+      throw new Problem(413, { type: "urn:flexai:problem:out-of-space", title: "Not enough disk space", detail: "no room" });
+    }
   };
   const paused = begin(full);
   paused.start(small(5));

@@ -4,14 +4,20 @@
 const CALL_SECONDS = 120;
 const TRIES = 5;
 
-/** The server refused: `status`, `title`, `detail`, and `errors` per field or path. */
+/** The server refused: `status`, `type`, `title`, `detail`, and `errors` per field or path. */
 export class Problem extends Error {
   constructor(status, body = {}) {
     super(body.detail || body.title || `The server answered ${status}.`);
     this.name = "Problem";
     this.status = status;
+    this.type = body.type ?? "";
     this.title = body.title ?? "";
     this.errors = Array.isArray(body.errors) ? body.errors : [];
+  }
+
+  /** The server's disk is full: its trouble, not the file's. */
+  get isOutOfSpace() {
+    return this.type.endsWith(":out-of-space");
   }
 }
 

@@ -347,10 +347,10 @@ export class Scheduler extends EventTarget {
 
   #sendFailed(job, error) {
     const left = job.items.filter(({ state }) => state === "sending");
-    if (error.name === "AbortError" || error.status === 507) {
+    if (error.name === "AbortError" || error.isOutOfSpace) {
       this.#requeue(job, left);
-      // A full disk is the server's trouble, not the file's: the user may free space and go on.
-      if (error.status === 507) this.pause(error.message);
+      // Somebody may free space on the server, and then the user goes on.
+      if (error.isOutOfSpace) this.pause(error.message);
     } else if (error instanceof ReadFailure) {
       for (const item of left) this.#fail(item, error.message);
     } else {
