@@ -32,6 +32,7 @@ REQUESTS: Final[dict[str, Any]] = {
     "create_version": {"base": 3, "message": "Add the photographs of May"},
     "plan_files": PLAN,
     "remove_paths": {"paths": ["train/broken.png", "old/"]},
+    "leave_out_files": {"paths": ["train/broken.png"]},
     "create_bundle": {"paths": ["train/1.png", "train/2.png"]},
     "read_files": {"paths": ["train/1.png", "train/2.png"]},
     "start_import": {"connection": "archive", **SOURCE},
@@ -284,6 +285,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "Page_VersionAnswer_": _page(VERSION),
     "PlanAnswer": {"files": [{"path": "train/1.png", "state": "needed", "upload": None, "offset": None}]},
     "RemovedAnswer": {"removed": 2},
+    "LeftOutAnswer": {"left_out": 1},
     "Page_EntryAnswer_": _page(ENTRY),
     "DiffAnswer": {
         "items": [CHANGE],
@@ -384,6 +386,7 @@ OF_OPERATION: Final[dict[str, dict[str, Any]]] = {
     "read_output": {"path": "model.bin"},
     "plan_files": OPEN,
     "remove_paths": OPEN,
+    "leave_out_files": OPEN,
     "create_bundle": OPEN,
     "seal_version": OPEN,
     "abandon_version": OPEN,

@@ -250,6 +250,19 @@ class PendingAnswer(Page[PendingChangeAnswer]):
         )
 
 
+class FilesToLeaveOut(Body):
+    """Up to 1000 paths; without them all declared files that have not arrived, if they are `count` as you believe."""
+
+    paths: list[str] | None = None
+    count: int | None = None
+
+
+class LeftOutAnswer(Answer):
+    """How many declared files were given up."""
+
+    left_out: int
+
+
 class RemovedAnswer(Answer):
     """How many staged files were removed."""
 
@@ -332,6 +345,21 @@ def remove(
     """Leave out staged paths and paths of the base version; "dir/" is a whole directory."""
     version = _find(request, team, name, number)
     return RemovedAnswer(removed=plans.remove_paths(request.auth, version=version, paths=payload.paths))
+
+
+@router.post(
+    "/{number}/leave-out", response=LeftOutAnswer, operation_id="leave_out_files", summary="Give up declared files"
+)
+def leave_out(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: FilesToLeaveOut
+) -> LeftOutAnswer:
+    """Give up declared files, so that the version can be sealed without them; what the base has there stays.
+
+    409 when `count` files are no longer those that have not arrived.
+    """
+    version = _find(request, team, name, number)
+    left = plans.leave_out(request.auth, version=version, paths=payload.paths, count=payload.count)
+    return LeftOutAnswer(left_out=left)
 
 
 @router.post("/{number}/move", response=MovedAnswer, operation_id="move_paths", summary="Move and rename")

@@ -88,6 +88,10 @@ class StagedFileQuerySet(models.QuerySet["StagedFile"]):
         """Keep those that have no verified bytes, failed ones too."""
         return self.filter(blob=None)
 
+    def lacking(self) -> Self:
+        """Keep those that stand in the way of a seal: without verified bytes, and none that a worker is verifying."""
+        return self.missing().exclude(upload__status=Upload.Status.RECEIVED)
+
     def failed(self) -> Self:
         """Keep those whose bytes came and were wrong, or could not be had."""
         return self.filter(blob=None).exclude(error="")

@@ -1,4 +1,4 @@
-"""Plan what a version will hold: say which bytes are needed, and leave paths out."""
+"""Plan what a version will hold: say which bytes are needed, leave paths out, and give up what does not come."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from django.db import transaction
 from django.db.models import Q
 
-from datasets_app.errors import Invalid
+from datasets_app.errors import Conflict, Invalid
 from datasets_app.models import StagedFile, StagedRemoval, Upload, User, Version
 from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.finishing import UNFINISHED
 from datasets_app.services.moving import forget_moves
+from datasets_app.services.pending import find_nodes
 from datasets_app.services.staged import (
     DeclaredFile,
     check_files,
     declare_files,
     find_staged,
+    known_paths,
     legal_path,
     lock_open,
     most_path_bytes,
@@ -32,6 +34,8 @@ from datasets_app.services.uploads import end_uploads
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterator, Sequence
+
+    from django.db.models import QuerySet
 
 MOST_FILES = 1000
 FOLDERS_AT_ONCE = 100
@@ -101,6 +105,47 @@ def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
         reopen(version)
     end_uploads(upload.pk for upload in uploads)
     return count
+
+
+def leave_out(actor: User, *, version: Version, paths: Sequence[str] | None = None, count: int | None = None) -> int:
+    """Give up files that were declared; what the base has at their paths stays, unless that was removed.
+
+    Up to 1000 `paths`, whether their bytes are here or not; one that is not declared is no error. Without `paths`, all
+    that lack verified bytes: Conflict when those are not `count` any more. Returns how many declared files went.
+    """
+    require(actor, "version.fill", version)
+    if paths is not None and not 1 <= len(paths) <= MOST_FILES:
+        raise Invalid(
+            f"Leave out 1 to {MOST_FILES} paths at a time.",
+            errors=[{"field": "paths", "detail": f"{len(paths)} paths"}],
+        )
+    with transaction.atomic():
+        lock_open(version)
+        going = version.staged.lacking() if paths is None else version.staged.filter(path__in=known_paths(paths))
+        if paths is None and count is not None and going.count() != count:
+            raise Conflict(
+                f"{going.count()} files of {version.label} have not arrived now, and not {count}. Look at them again."
+            )
+        alone = Upload.objects.filter(pk__in=going.values("upload"), kind=Upload.Kind.FILE)
+        uploads = list(alone.values_list("pk", flat=True))
+        kept = _put_back_moved(version, going)
+        left = going.exclude(path__in=kept).delete()[0] + len(kept)
+        reopen(version)
+    end_uploads(uploads)
+    return left
+
+
+def _put_back_moved(version: Version, going: QuerySet[StagedFile]) -> list[str]:
+    """Give files of the base that were moved to where a new file was declared later their own bytes again."""
+    moves = version.moves.filter(directory=None, path__in=going.values("path"))
+    origins = dict(moves.values_list("path", "origin"))
+    nodes = find_nodes(version.base.root_id if version.base else None, origins.values())
+    found = {path: nodes[origin] for path, origin in origins.items() if origin in nodes}
+    for path, node in found.items():
+        version.staged.filter(path=path).update(
+            size=node.size, sha256=node.digest, blob=node.ref, upload=None, offset=0, error=""
+        )
+    return list(found)
 
 
 def _below_any(folders: Sequence[str]) -> Iterator[Q]:

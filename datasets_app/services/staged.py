@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -96,6 +97,16 @@ def legal_path(path: str, *, limit: int) -> str:
     if len(normal) > limit // 4 and len(normal.encode()) > limit:
         raise InvalidPath(path, f"This server's database takes paths of at most {limit} bytes.")
     return normal
+
+
+def known_paths(paths: Iterable[str]) -> list[str]:
+    """Normalise the paths that a version can have; others are in none."""
+    limit = most_path_bytes()
+    found: list[str] = []
+    for path in paths:
+        with suppress(InvalidPath):
+            found.append(legal_path(path, limit=limit))
+    return found
 
 
 def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:

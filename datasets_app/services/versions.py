@@ -165,13 +165,13 @@ def start_sealing(version: Version) -> None:
 
     No actor is asked: an import's creator was, when it began.
     """
-    missing = version.staged.missing().exclude(upload__status=Upload.Status.RECEIVED)
+    missing = version.staged.lacking()
     shown = list(missing.order_by("path")[:SHOWN_ERRORS])
     if shown:
         errors: list[ErrorItem] = [{"path": f.path, "detail": f.error or "no bytes have arrived yet"} for f in shown]
         raise Conflict(
             f"{missing.count()} files of {version.label} are not there yet or failed. "
-            "Send them, or remove them from the version, then seal again.",
+            "Send them, or leave them out, then seal again.",
             errors=errors,
         )
     if version.base_id is None and not is_composed(version) and not version.staged.exists():

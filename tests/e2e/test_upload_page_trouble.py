@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.e2e.uploading import UploadDriver, hash_folder, sign_in
-from tests.servers import LiveApplication
+from tests.servers import LiveApplication, serve_application
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -185,6 +186,96 @@ def test_files_of_an_earlier_session_that_never_came(upload_page: OpenPage, sour
     upload.page.get_by_role("button", name="Leave out 3 files and seal").click()
     upload.wait_until_sealed()
     assert upload.manifest() == hash_folder(source)
+
+
+def test_thousands_of_files_that_never_came_are_left_out_at_once(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("many-left-over")
+    missing = [{"path": f"never/{number}.bin", "size": 5} for number in range(350)]
+    assert upload.application.request("POST", f"{upload.api}/plan", body={"files": missing})[0] == 200
+    upload.open()
+    upload.pick(source)
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("Not sealed: 350 files are missing")
+    upload.part("sealWithout").click()
+    upload.page.get_by_role("button", name="Leave out 350 files and seal").click()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(source)
+
+
+def test_leaving_a_failed_file_out_keeps_that_of_the_base(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("based")
+    upload.pick(source)
+    upload.start()
+    upload.wait_until_sealed()
+    before = upload.manifest()
+    upload.start_version(base=1)
+    upload.open()
+    (source / "a" / "one.txt").write_text("a newer one")
+    upload.pick(source)
+    (source / "a" / "one.txt").unlink()
+    upload.start()
+    upload.part("sealWithout").click()
+    expect(upload.part("withoutDialog")).to_contain_text("where based@1 has a file at the same path, that one stays")
+    upload.page.get_by_role("button", name="Leave out 1 file and seal").click()
+    upload.wait_until_sealed()
+    assert upload.manifest() == before
+
+
+def test_a_seal_whose_answer_is_lost_is_followed(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("answer-lost")
+    asked: list[int] = []
+
+    def lose(route: Route) -> None:
+        asked.append(route.fetch().status)
+        if len(asked) == 1:
+            route.abort("connectionreset")
+        else:
+            route.fallback()
+
+    upload.page.route("**/seal", lose)
+    upload.pick(source)
+    upload.start()
+    upload.wait_until_sealed()
+    assert asked == [202, 409]
+
+
+def test_a_version_that_vanishes_while_it_is_sealed_is_said(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("vanishing")
+    upload.pick(source)
+    upload.part("autoSeal").uncheck()
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("Everything has arrived")
+    problem = json.dumps({"type": "urn:flexai:problem:not-found", "title": "Not found", "detail": "It is gone."})
+    upload.page.route(
+        f"**{upload.api}",
+        lambda route: route.fulfill(status=404, body=problem, content_type="application/problem+json"),
+    )
+    upload.part("seal").click()
+    expect(upload.part("outcomeTitle")).to_have_text("vanishing@1 can't be seen any more")
+    expect(upload.part("outcomeText")).to_contain_text("It is gone.")
+
+
+def test_a_full_disk_pauses_until_there_is_room(
+    page: Page, console_errors: list[str], source: Path, tmp_path: Path
+) -> None:
+    with serve_application(tmp_path / "full", DISK_RESERVE_BYTES=str(1 << 60)) as application:
+        application.bootstrap()
+        sign_in(page, application)
+        upload = UploadDriver(page, application, "full")
+        upload.start_version()
+        upload.open()
+        upload.pick(source)
+        upload.start()
+        expect(upload.part("heading")).to_have_text("Paused")
+        expect(upload.part("banner")).to_contain_text("has no room for an upload of this size")
+        assert upload.staged()["stored_count"] == 0
+        application.stop()
+        application.environment["DISK_RESERVE_BYTES"] = "0"
+        application.start()
+        upload.part("resume").click()
+        upload.wait_until_sealed()
+        assert upload.manifest() == hash_folder(source)
+    assert console_errors == []
 
 
 def test_a_version_sealed_elsewhere_stops_the_upload(upload_page: OpenPage, source: Path) -> None:

@@ -5,7 +5,7 @@ import { announce, askDialog, fillNames, make, namedElements, setText } from "./
 import { formatBytes, formatPlural } from "./format.js";
 
 const POLL_SECONDS = [0.3, 0.5, 1, 1, 2];
-const REMOVE_PATHS = 1000;
+const PATHS_AT_ONCE = 1000;
 
 /** Events: "retry" (failed files), "more" (add files). */
 export class OutcomeView extends EventTarget {
@@ -13,7 +13,8 @@ export class OutcomeView extends EventTarget {
   #api;
   #run;
   #data;
-  #missing = { paths: [], total: 0 };
+  /** What stands in the way: `paths` to show; `isCounted` when the server knows all `total` of them, and we only some. */
+  #missing = { paths: [], total: 0, isCounted: false };
 
   constructor(root, { api, run, data }) {
     super();
@@ -38,7 +39,7 @@ export class OutcomeView extends EventTarget {
     const found = `${formatPlural(items.count, "file")}, ${formatBytes(items.bytes)}`;
     const there = `${formatPlural(verified.count, "file")}, ${formatBytes(verified.bytes)}`;
     if (failed.length > 0) {
-      this.#missing = { paths: failed.map(({ path }) => path), total: failed.length };
+      this.#missing = { paths: failed.map(({ path }) => path), total: failed.length, isCounted: false };
       this.#present({
         title: `${formatPlural(failed.length, "file")} could not be uploaded`,
         text: `Found ${found}. Verified by the server: ${there}. The failed files are listed below with their causes.`,
@@ -73,10 +74,23 @@ export class OutcomeView extends EventTarget {
     try {
       await this.#api.call("POST", `${versionApi}/seal`);
     } catch (error) {
-      this.#refused(error);
-      return;
+      if (!(await this.#isUnderWay(error))) {
+        this.#refused(error);
+        return;
+      }
     }
     await this.#follow();
+  }
+
+  /** A seal whose answer was lost is asked for twice, and refused the second time: the version tells whether it is on its way. */
+  async #isUnderWay({ status }) {
+    if (status !== 409) return false;
+    try {
+      const { body } = await this.#api.call("GET", this.#data.versionApi);
+      return body.status === "pending" || body.status === "available";
+    } catch {
+      return false;
+    }
   }
 
   #refused(error) {
@@ -84,7 +98,7 @@ export class OutcomeView extends EventTarget {
     if (error.status === 409 && paths.length > 0) {
       // The server names the first hundred; the count in its sentence is of all.
       const total = Math.max(paths.length, Number.parseInt(error.message, 10) || 0);
-      this.#missing = { paths: paths.map(({ path }) => path), total };
+      this.#missing = { paths: paths.map(({ path }) => path), total, isCounted: true };
       this.#present({
         title: `Not sealed: ${formatPlural(total, "file is", "files are")} missing`,
         text: "They were declared for this version, now or in an earlier session, and have not arrived. Pick their folder again to send them, or leave them out.",
@@ -97,7 +111,13 @@ export class OutcomeView extends EventTarget {
     const { versionApi, label } = this.#data;
     for (let look = 0; ; look += 1) {
       await sleep(POLL_SECONDS[Math.min(look, POLL_SECONDS.length - 1)]);
-      const { body } = await this.#api.call("GET", versionApi);
+      let body;
+      try {
+        ({ body } = await this.#api.call("GET", versionApi));
+      } catch (error) {
+        this.#present({ title: `${label} can't be seen any more`, text: `${error.message} It was being sealed when it was last seen.` });
+        return;
+      }
       if (body.status === "available") {
         this.#sealed(body);
         return;
@@ -122,7 +142,7 @@ export class OutcomeView extends EventTarget {
   }
 
   async #sealWithout() {
-    const { paths, total } = this.#missing;
+    const { paths, total, isCounted } = this.#missing;
     const { withoutDialog, withoutTitle, withoutNames, withoutYes } = this.#el;
     const what = total === 1 ? "this file" : `these ${formatPlural(total, "file")}`;
     setText(withoutTitle, `Seal without ${what}?`);
@@ -130,13 +150,16 @@ export class OutcomeView extends EventTarget {
     fillNames(withoutNames, paths, { most: 1000, total });
     if ((await askDialog(withoutDialog)) !== "seal") return;
     try {
-      for (let start = 0; start < paths.length; start += REMOVE_PATHS) {
-        await this.#api.call("POST", `${this.#data.versionApi}/remove`, { paths: paths.slice(start, start + REMOVE_PATHS) });
-      }
+      if (isCounted) await this.#leaveOut({ count: total });
+      else for (let start = 0; start < paths.length; start += PATHS_AT_ONCE) await this.#leaveOut({ paths: paths.slice(start, start + PATHS_AT_ONCE) });
     } catch (error) {
       this.#refused(error);
       return;
     }
     await this.seal();
+  }
+
+  #leaveOut(which) {
+    return this.#api.call("POST", `${this.#data.versionApi}/leave-out`, which);
   }
 }
