@@ -102,24 +102,25 @@ def test_a_folder_is_dropped(upload_page: OpenPage, source: Path) -> None:
     """More than the hundred entries that one call of readEntries gives."""
     upload = upload_page("dropped")
     (source / "nothing here").mkdir()
-    session = upload.page.context.new_cdp_session(upload.page)
-    box = upload.part("choose").bounding_box()
-    assert box is not None
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send(
-            "Input.dispatchDragEvent",
-            {
-                "type": kind,
-                "x": box["x"] + 20,
-                "y": box["y"] + 20,
-                "data": {"items": [], "files": [str(source)], "dragOperationsMask": 1},
-            },
-        )
+    upload.drop(source)
     expect(upload.part("review")).to_be_visible()
     expect(upload.part("emptyNote")).to_contain_text("1 empty folder is not kept")
     upload.start()
     upload.wait_until_sealed()
     assert upload.manifest() == hash_folder(source)
+
+
+def test_a_drop_without_files_is_answered(upload_page: OpenPage, tmp_path: Path) -> None:
+    upload = upload_page("empty-drop")
+    (tmp_path / "hollow" / "nothing").mkdir(parents=True)
+    (tmp_path / "hollow" / "nor here").mkdir()
+    upload.drop(tmp_path / "hollow")
+    expect(upload.part("nothing")).to_contain_text("Nothing to upload was found: only 2 empty folders")
+    expect(upload.part("review")).to_be_hidden()
+    (tmp_path / "hollow" / "a.txt").write_text("a")
+    upload.drop(tmp_path / "hollow")
+    expect(upload.part("review")).to_be_visible()
+    expect(upload.part("nothing")).to_be_hidden()
 
 
 def test_a_new_version_starts_from_an_earlier_one(upload_page: OpenPage, source: Path, signed_in: Page) -> None:

@@ -158,6 +158,52 @@ def test_a_changed_and_a_deleted_file_fail_alone(upload_page: OpenPage, source: 
     assert upload.manifest() == good
 
 
+# What the browser does where the permission to read is missing, until `locked` is lifted: root may read everything.
+LOCK = """() => {
+  globalThis.locked = true;
+  const failure = () => new DOMException("no permission", "NotReadableError");
+  const guard = (entry) => {
+    if (entry.isFile && entry.name === "one.txt") {
+      const file = entry.file.bind(entry);
+      entry.file = (good, bad) => globalThis.locked ? bad(failure()) : file(good, bad);
+    }
+    if (entry.isDirectory) {
+      const createReader = entry.createReader.bind(entry);
+      entry.createReader = () => {
+        const reader = createReader();
+        const some = (good, bad) => reader.readEntries((found) => good(found.map(guard)), bad);
+        return { readEntries: globalThis.locked && entry.name === "many" ? (good, bad) => bad(failure()) : some };
+      };
+    }
+    return entry;
+  };
+  const { webkitGetAsEntry } = DataTransferItem.prototype;
+  DataTransferItem.prototype.webkitGetAsEntry = function () { return guard(webkitGetAsEntry.call(this)); };
+}"""
+
+
+def test_what_a_drop_can_not_read_is_not_sealed_away(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("locked")
+    upload.page.evaluate(LOCK)
+    upload.drop(source)
+    expect(upload.part("unreadableNote")).to_contain_text("2 entries can't be read")
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("2 files could not be uploaded")
+    upload.part("failedFilter").click()
+    expect(upload.part("files").get_by_role("row")).to_have_count(2)
+    expect(upload.part("files")).to_contain_text("the permission is missing")
+    # The server knows of the file, so that no other page seals without it.
+    assert upload.application.request("POST", f"{upload.api}/seal")[0] == 409
+    upload.part("sealWithout").click()
+    expect(upload.part("withoutNames").get_by_role("listitem")).to_have_text(["a/one.txt", "many"])
+    upload.page.get_by_role("button", name="Go back").click()
+
+    upload.page.evaluate("globalThis.locked = false")
+    upload.part("retryFailed").click()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(source)
+
+
 def test_a_failed_file_is_picked_again(upload_page: OpenPage, source: Path) -> None:
     upload = upload_page("mended")
     upload.pick(source)
@@ -203,7 +249,7 @@ def test_thousands_of_files_that_never_came_are_left_out_at_once(upload_page: Op
 
 
 def test_leaving_a_failed_file_out_keeps_that_of_the_base(upload_page: OpenPage, source: Path) -> None:
-    upload = upload_page("based")
+    upload = upload_page("leaving-out")
     upload.pick(source)
     upload.start()
     upload.wait_until_sealed()
@@ -215,7 +261,9 @@ def test_leaving_a_failed_file_out_keeps_that_of_the_base(upload_page: OpenPage,
     (source / "a" / "one.txt").unlink()
     upload.start()
     upload.part("sealWithout").click()
-    expect(upload.part("withoutDialog")).to_contain_text("where based@1 has a file at the same path, that one stays")
+    expect(upload.part("withoutDialog")).to_contain_text(
+        "where leaving-out@1 has a file at the same path, that one stays"
+    )
     upload.page.get_by_role("button", name="Leave out 1 file and seal").click()
     upload.wait_until_sealed()
     assert upload.manifest() == before

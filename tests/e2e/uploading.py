@@ -81,6 +81,16 @@ class UploadDriver:
         self.page.locator("#folder-input").set_input_files(folder)
         expect(self.part("review")).to_be_visible()
 
+    def drop(self, folder: Path) -> None:
+        """Drop a folder on the page, as the browser does it."""
+        self._session = self._session or self.page.context.new_cdp_session(self.page)
+        box = self.part("choose").bounding_box()
+        assert box is not None
+        data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            place = {"x": box["x"] + 20, "y": box["y"] + 20}
+            self._session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+
     def part(self, name: str) -> Locator:
         """Find an element by the name that the page's own modules use."""
         return self.page.locator(f"#uploader [data-el={name}]")

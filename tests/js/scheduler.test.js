@@ -300,3 +300,54 @@ test("a name that the server refuses fails alone", async () => {
   await ended(run);
   assert.deepEqual([run.items.counts.done, run.items.counts.failed], [9, 1]);
 });
+
+test("what can't be read in a drop has failed from the start, and files are declared, so that no seal misses them", async () => {
+  const server = new FakeServer();
+  const run = begin(server);
+  const cause = "It can't be read.";
+  run.start([
+    ...small(10), { path: "locked.bin", cause, entry: {} }, { path: "locked", cause, entry: {}, isFolder: true },
+  ]);
+  await ended(run);
+  assert.deepEqual([run.items.counts.done, run.items.counts.failed, run.items.count], [10, 2, 12]);
+  assert.equal(run.items.find("locked.bin").cause, cause);
+  assert.ok(server.staged.has("locked.bin"));
+  assert.ok(!server.staged.has("locked"), "a folder would stand in the way of its own files");
+
+  // Both are picked again, and can be read now: the folder gives way to its files.
+  run.retry(run.items.list);
+  await ended(run);
+  assert.equal(run.items.counts.failed, 2);
+  run.start([file("locked.bin", "abc"), file("locked/a", "def")]);
+  await ended(run);
+  assert.deepEqual([run.items.counts.done, run.items.counts.failed, run.items.count], [12, 0, 12]);
+  assert.equal(run.items.bytes, server.log.sent);
+});
+
+test("a refused name keeps nothing unreadable from being declared", async () => {
+  const server = new FakeServer();
+  server.trouble = async (kind, url) => {
+    if (url === "plan" && !server.refused) {
+      server.refused = true;
+      throw new Problem(422, { detail: "bad", errors: [{ path: "f/3", detail: "a bad name" }] });
+    }
+  };
+  const run = begin(server);
+  run.start([...small(10), { path: "locked.bin", cause: "It can't be read.", entry: {} }]);
+  await ended(run);
+  assert.deepEqual([run.items.counts.done, run.items.counts.failed], [9, 2]);
+  assert.ok(server.staged.has("locked.bin"));
+});
+
+test("what is added while the server is asked for the last word is sent, too", async () => {
+  const server = new FakeServer();
+  const run = begin(server);
+  server.trouble = async (kind, url) => {
+    if (url !== "version" || run.items.count > 5) return;
+    assert.equal(run.phase, "checking");
+    run.start([file("late", "late")]);
+  };
+  run.start(small(5));
+  await ended(run);
+  assert.deepEqual([run.phase, run.items.counts.done], ["finished", 6]);
+});

@@ -13,7 +13,8 @@ export function breathe() {
 
 /**
  * What a picking found.
- * @typedef {{files: {file: File, path: string}[], emptyFolders: number, unreadable: {path: string, cause: string}[]}} Found
+ * @typedef {{path: string, cause: string, entry: FileSystemEntry, isFolder: boolean}} Unreadable
+ * @typedef {{files: {file: File, path: string}[], emptyFolders: number, unreadable: Unreadable[]}} Found
  */
 
 function nothingFound() {
@@ -82,7 +83,7 @@ async function visit({ entry, path }, stack, found) {
       found.files.push({ file, path });
     }
   } catch (error) {
-    found.unreadable.push({ path, cause: readFailure(error) });
+    found.unreadable.push({ path, cause: readFailure(error), entry, isFolder: entry.isDirectory });
   }
 }
 

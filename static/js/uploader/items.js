@@ -5,8 +5,9 @@
 export const STATES = ["waiting", "hashing", "hashed", "queued", "sending", "done", "failed"];
 
 /**
- * @typedef {{id: number, file: File, path: string, size: number, state: string, sha256: string, hashed: number, sent: number,
+ * @typedef {{id: number, file?: File, entry?: FileSystemEntry, isFolder: boolean, path: string, size: number, state: string, sha256: string, hashed: number, sent: number,
  *   saved: boolean, cause: string, tries: number, url: string, kept: number, content?: ArrayBuffer}} Item
+ *   Without a `file`, it is an `entry` that can't be read, perhaps a folder, and has failed.
  *   `content`: its bytes, kept from hashing until it is sent or found to be there (`kept` of them); `saved`: the server had the bytes; `url`: its unfinished tus upload; `cause`: why it failed.
  */
 
@@ -23,28 +24,56 @@ export class Items {
   savedCount = 0;
   keptBytes = 0;
   #byPath = new Map();
+  #nextId = 0;
+  /** Folders that couldn't be read, by path. */
+  #folders = new Set();
 
-  /** Adds files; one whose path is there already takes that one's place (the user picked it again). Returns the new items. */
+  /**
+   * Adds files, and entries that can't be read; one whose path is there already takes that one's place (the user picked it again).
+   * Returns the new items.
+   */
   add(files) {
-    return files.map(({ file, path, size }) => {
-      const earlier = this.#byPath.get(path);
-      if (earlier) return this.#replace(earlier, file);
-      const item = {
-        id: this.list.length, file, path, size, state: "waiting", sha256: "", hashed: 0, sent: 0, saved: false, cause: "", tries: 0, url: "", kept: 0, content: undefined,
-      };
-      this.list.push(item);
-      this.#byPath.set(path, item);
-      this.counts.waiting += 1;
-      this.bytes += size;
+    return files.map(({ file, path, cause = "", entry, isFolder = false }) => {
+      if (this.#folders.size > 0) this.#dropFoldersAbove(path);
+      const item = this.#put({ file, path, entry, isFolder, size: file?.size ?? 0 });
+      if (isFolder) this.#folders.add(path);
+      else this.#folders.delete(path);
+      if (!file) this.fail(item, cause);
       return item;
     });
   }
 
-  #replace(item, file) {
-    this.reset(item);
-    this.bytes += file.size - item.size;
-    Object.assign(item, { file, size: file.size });
+  #put({ path, ...what }) {
+    const earlier = this.#byPath.get(path);
+    if (earlier) return this.#replace(earlier, what);
+    const item = {
+      id: this.#nextId++, path, ...what, state: "waiting", sha256: "", hashed: 0, sent: 0, saved: false, cause: "", tries: 0, url: "", kept: 0, content: undefined,
+    };
+    this.list.push(item);
+    this.#byPath.set(path, item);
+    this.counts.waiting += 1;
+    this.bytes += item.size;
     return item;
+  }
+
+  #replace(item, what) {
+    this.reset(item);
+    this.bytes += what.size - item.size;
+    return Object.assign(item, what);
+  }
+
+  /** A folder that couldn't be read was picked again, and now its files are here. */
+  #dropFoldersAbove(path) {
+    for (const folder of this.#folders) if (path.startsWith(`${folder}/`)) this.drop(this.find(folder));
+  }
+
+  /** Forgets an entry that couldn't be read. */
+  drop(item) {
+    this.move(item, "waiting");
+    this.counts.waiting -= 1;
+    this.list.splice(this.list.indexOf(item), 1);
+    this.#byPath.delete(item.path);
+    this.#folders.delete(item.path);
   }
 
   find(path) {

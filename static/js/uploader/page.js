@@ -6,13 +6,14 @@ import { Connection } from "./connection.js";
 import { ConnectionBanner } from "./connection_banner.js";
 import { announce, askDialog, namedElements, setText } from "./dom.js";
 import { formatPlural } from "./format.js";
+import { normalise } from "./paths.js";
 import { Gate } from "./gate.js";
 import { HashPool } from "./hash_pool.js";
 import { OutcomeView } from "./outcome_view.js";
 import { ReviewView } from "./review_view.js";
 import { RunView } from "./run_view.js";
 import { Scheduler } from "./scheduler.js";
-import { Selection } from "./selection.js";
+import { Selection, hiddenBy } from "./selection.js";
 import { sendTus } from "./transfer.js";
 
 const REQUESTS_AT_ONCE = 6;
@@ -31,8 +32,8 @@ class UploadPage {
     this.run = this.#makeRun();
     this.runView = new RunView(this.el.run, this.run);
     this.outcome = new OutcomeView(root, { api: this.api, run: this.run, data: this.data });
-    this.unreadable = [];
     this.emptyFolders = 0;
+    this.nothing = "";
     this.picking = 0;
     if (this.data.prefix) this.selection.prefix = this.data.prefix;
     this.#listen();
@@ -113,20 +114,29 @@ class UploadPage {
     try {
       const found = await walking;
       const isFirst = this.selection.pickedCount === 0;
-      this.selection.add(found.files);
-      this.unreadable.push(...found.unreadable);
+      this.selection.add([...found.files, ...found.unreadable]);
       this.emptyFolders += found.emptyFolders;
       if (isFirst) this.#recallChoices();
       // The folder that the address names.
       if (isFirst && this.data.prefix) this.selection.prefix = this.data.prefix;
-      const { files, bytes } = this.selection.resolve();
-      this.review.show();
-      announce(`Found ${formatPlural(found.files.length, "file")}; ${formatPlural(files.length, "file")} to upload, ${bytes} bytes.`);
+      this.#sayFound(found);
     } finally {
       this.picking -= 1;
       if (this.picking === 0) this.root.removeAttribute("aria-busy");
       this.show();
     }
+  }
+
+  #sayFound({ files: found, unreadable, emptyFolders }) {
+    const { files, bytes } = this.selection.resolve();
+    this.nothing = "";
+    if (found.length + unreadable.length > 0) {
+      announce(`Found ${formatPlural(found.length, "file")}; ${formatPlural(files.length, "file")} to upload, ${bytes} bytes.`);
+      return;
+    }
+    this.nothing = emptyFolders === 0 ? "Nothing was found in what you dropped."
+      : `Nothing to upload was found: only ${formatPlural(emptyFolders, "empty folder")}. A dataset keeps files, and the folders that they lie in.`;
+    announce(this.nothing);
   }
 
   /** Which parts can be seen. */
@@ -135,10 +145,7 @@ class UploadPage {
     const hasRun = run.phase !== "idle" && run.phase !== "stopped" || run.items.count > 0;
     const choosing = !hasRun || this.addingMore;
     const reviewing = choosing && selection.pickedCount > 0;
-    if (!reviewing) {
-      this.unreadable = choosing && selection.pickedCount === 0 ? [] : this.unreadable;
-      this.emptyFolders = 0;
-    }
+    if (!reviewing) this.emptyFolders = 0;
     el.choose.hidden = !choosing;
     el.choose.classList.toggle("is-slim", reviewing);
     el.pickFolder.classList.toggle("primary", !reviewing);
@@ -146,7 +153,8 @@ class UploadPage {
     el.review.hidden = !reviewing;
     el.run.hidden = !hasRun;
     if (el.continue) el.continue.hidden = hasRun;
-    this.#showNote(el.unreadableNote, this.unreadable.length, `${formatPlural(this.unreadable.length, "entry", "entries")} can't be read: ${this.unreadable.slice(0, 3).map(({ path }) => path).join(", ")}`);
+    el.nothing.hidden = this.nothing === "";
+    setText(el.nothing, this.nothing);
     this.#showNote(el.emptyNote, this.emptyFolders, `${formatPlural(this.emptyFolders, "empty folder is", "empty folders are")} not kept.`);
     if (reviewing) this.review.show();
   }
@@ -168,9 +176,23 @@ class UploadPage {
     announce(`Uploading ${formatPlural(files.length, "file")}.`);
   }
 
-  retry(items) {
+  async retry(items) {
+    const unread = items.filter(({ state, file }) => state === "failed" && !file);
+    const found = await this.#readAgain(unread);
+    for (const item of unread) if (item.isFolder) this.run.items.drop(item);
     this.outcome.hide();
+    this.run.start(found);
     this.run.retry(items);
+  }
+
+  /** Reads entries anew that couldn't be read. What is in a folder lies where the folder does. */
+  async #readAgain(items) {
+    const all = await Promise.all(items.map(async ({ path: place, entry }) => {
+      const { files, unreadable } = await walkDrop([entry]);
+      const found = [...files, ...unreadable].filter(({ path }) => hiddenBy(path, this.selection.hidden) === "");
+      return found.map((one) => ({ ...one, path: place + normalise(one.path.slice(entry.name.length)) }));
+    }));
+    return all.flat();
   }
 
   #addMore() {

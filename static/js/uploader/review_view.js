@@ -60,7 +60,8 @@ export class ReviewView extends EventTarget {
     this.#showRows();
     setText(this.#el.total, `${formatPlural(resolved.files.length, "file")}, ${formatBytes(resolved.bytes)}`);
     setText(this.#el.startLabel, `Upload ${formatPlural(resolved.files.length, "file")}`);
-    this.#el.start.disabled = resolved.files.length === 0 || resolved.problems.size > 0;
+    // What can't be read alone is nothing to upload.
+    this.#el.start.disabled = resolved.problems.size > 0 || !resolved.files.some(({ file }) => file);
   }
 
   #rememberFolders(folder) {
@@ -84,11 +85,13 @@ export class ReviewView extends EventTarget {
     prefix.setAttribute("aria-invalid", String(problem !== ""));
   }
 
-  #showNotes({ leftOut, leftOutCount, removedCount, replacedCount, problems }) {
+  #showNotes({ files, leftOut, leftOutCount, removedCount, replacedCount, problems }) {
     const names = [...leftOut].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([name, count]) => `${name} ×${formatCount(count)}`);
     const hidden = leftOutCount === 0 ? "" : `${formatPlural(leftOutCount, "hidden or system file")} left out: ${names.join(", ")}${leftOut.size > 4 ? " …" : ""}.`;
     this.#note("leftOut", hidden);
     this.#note("replaced", replacedCount === 0 ? "" : `${formatPlural(replacedCount, "file has", "files have")} the same destination as another; the one added last is used.`);
+    const unreadable = files.filter(({ file }) => !file).length;
+    this.#note("unreadable", unreadable === 0 ? "" : `${formatPlural(unreadable, "entry", "entries")} can't be read; the list says why. The version is not sealed without what is in this list, unless you say so.`);
     this.#note("problems", problems.size === 0 ? "" : `${formatPlural(problems.size, "path")} can't be used. Rename or remove what is marked in the list.`);
     this.#note("removed", removedCount === 0 ? "" : `${formatPlural(removedCount, "file")} removed from the list.`);
     this.#el.restore.hidden = removedCount === 0;
@@ -108,7 +111,7 @@ export class ReviewView extends EventTarget {
   #fill(row, data) {
     const { cell, toggle, glyph, name, note, size, edit, remove } = row.parts;
     const isFolder = data.kind === "folder";
-    const problem = isFolder ? "" : this.#selection.resolve().problems.get(data.id) ?? "";
+    const problem = isFolder ? "" : this.#selection.resolve().problems.get(data.id) ?? data.cause;
     row.setAttribute("aria-level", String(data.depth + 1));
     if (isFolder) row.setAttribute("aria-expanded", String(data.isOpen));
     else row.removeAttribute("aria-expanded");

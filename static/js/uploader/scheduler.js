@@ -72,11 +72,12 @@ export class Scheduler extends EventTarget {
     });
   }
 
-  /** Adds files and starts, or goes on. */
+  /** Adds files, and entries that can't be read, and starts or goes on. */
   start(files) {
     const added = this.items.add(files);
     this.#toHash = this.#toHash.concat(added);
-    this.#toDeclare = this.#toDeclare.concat(added);
+    // Files that can't be read, too: no seal shall miss them. The server has no word for a folder; the page remembers it.
+    this.#toDeclare = this.#toDeclare.concat(added.filter(({ isFolder }) => !isFolder));
     this.resume();
   }
 
@@ -98,10 +99,10 @@ export class Scheduler extends EventTarget {
     this.#pump();
   }
 
-  /** Begins failed files anew. */
+  /** Begins failed files anew. Entries that couldn't be read have to be read by the page, and started. */
   retry(items) {
     for (const item of items) {
-      if (item.state !== "failed") continue;
+      if (item.state !== "failed" || !item.file) continue;
       this.items.reset(item);
       this.#toHash.push(item);
     }
@@ -179,10 +180,11 @@ export class Scheduler extends EventTarget {
   async #declare(batch) {
     this.#isDeclaring = true;
     this.#plans += 1;
+    const unreadable = new Set(batch.filter(({ state }) => state === "failed"));
     try {
       await this.#planner.declare(batch);
     } catch (error) {
-      if (this.#failNamed(batch, error) > 0) this.#toDeclare.push(...batch.filter(({ state }) => state !== "failed"));
+      if (this.#failNamed(batch, error) > 0) this.#toDeclare.push(...batch.filter((item) => item.state !== "failed" || unreadable.has(item)));
       else if (error.status !== 422 && error.status !== 413) this.stop(error.message);
     } finally {
       this.#isDeclaring = false;
@@ -388,7 +390,12 @@ export class Scheduler extends EventTarget {
     const missing = (item) => this.#fail(item, "The server has no verified copy of this file.");
     try {
       this.verified = await checkWithServer(this.#planner, this.items, { onMissing: missing, onBatch: () => this.dispatchEvent(new Event("tick")) });
-      this.#halt("finished");
+      // More may have been added while the server was asked.
+      if (this.#isDrained) this.#halt("finished");
+      else {
+        this.#become("running");
+        this.#pump();
+      }
     } catch (error) {
       this.stop(error.message);
     }

@@ -26,7 +26,8 @@ export function hiddenBy(path, choice) {
 }
 
 /**
- * @typedef {{id: number, file: File, source: string, path: string, size: number}} Destined one file and its destination
+ * @typedef {{id: number, file?: File, source: string, path: string, size: number, cause?: string, entry?: FileSystemEntry,
+ *   isFolder?: boolean}} Destined one file and its destination; without `file` what can't be read (`cause`), perhaps a folder
  * @typedef {{files: Destined[], bytes: number, leftOut: Map<string, number>, leftOutCount: number, removedCount: number,
  *   replacedCount: number, problems: Map<number, string>, keepTop: boolean, topFolders: string[]}} Resolved
  */
@@ -40,13 +41,13 @@ export class Selection {
   #prefix = "";
   #hidden = "system";
 
-  /** Files from one picking: [{file, path}], from `walkDrop` or `walkInput`. Picking again adds to what is there. */
+  /** What one picking found, readable or not, from `walkDrop` or `walkInput`. Picking again adds to what is there. */
   add(files) {
-    for (const { file, path } of files) {
+    for (const { file, path, cause, entry, isFolder } of files) {
       const source = normalise(path);
       const cut = source.indexOf("/");
       if (cut > 0) this.#topFolders.add(source.slice(0, cut));
-      this.#entries.push({ id: this.#entries.length, file, source, size: file.size });
+      this.#entries.push({ id: this.#entries.length, file, source, size: file?.size ?? 0, cause, entry, isFolder });
     }
     this.#resolved = null;
   }
@@ -146,7 +147,7 @@ export class Selection {
     let replacedCount = 0;
     for (const entry of this.#entries) {
       if (this.#removed.has(entry.id)) continue;
-      const hidden = hiddenBy(entry.source, this.#hidden);
+      const hidden = hiddenBy(entry.isFolder ? `${entry.source}/` : entry.source, this.#hidden);
       if (hidden !== "") {
         leftOut.set(hidden, (leftOut.get(hidden) ?? 0) + 1);
         leftOutCount += 1;
@@ -154,11 +155,13 @@ export class Selection {
       }
       const path = this.#destination(entry, keepTop);
       const earlier = byPath.get(path);
-      if (earlier && !isSameFile(earlier.file, entry.file)) replacedCount += 1;
+      if (earlier?.file && entry.file && !isSameFile(earlier.file, entry.file)) replacedCount += 1;
       byPath.set(path, { ...entry, path });
     }
-    const files = [...byPath.values()];
-    const problems = findProblems(files);
+    const folders = foldersOf(byPath.keys());
+    // A folder that couldn't be read may have been picked again since, and its files are here.
+    const files = [...byPath.values()].filter(({ path, isFolder }) => !(isFolder && folders.has(path)));
+    const problems = findProblems(files, folders);
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     return {
       files, bytes, leftOut, leftOutCount, replacedCount, problems, keepTop,
@@ -193,19 +196,23 @@ function isSameFile(a, b) {
   return a.size === b.size && a.lastModified === b.lastModified && a.name === b.name;
 }
 
-function findProblems(files) {
-  const problems = new Map();
+function foldersOf(paths) {
   const folders = new Set();
-  for (const { id, path } of files) {
-    const problem = pathProblem(path);
-    if (problem !== "") problems.set(id, problem);
+  for (const path of paths) {
     for (let cut = path.lastIndexOf("/"); cut > 0; cut = path.lastIndexOf("/", cut - 1)) {
       const folder = path.slice(0, cut);
       if (folders.has(folder)) break;
       folders.add(folder);
     }
   }
+  return folders;
+}
+
+function findProblems(files, folders) {
+  const problems = new Map();
   for (const { id, path } of files) {
+    const problem = pathProblem(path);
+    if (problem !== "") problems.set(id, problem);
     if (folders.has(path)) problems.set(id, `“${nameOf(path)}” is both a file and a folder.`);
   }
   return problems;

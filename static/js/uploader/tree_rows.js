@@ -86,7 +86,7 @@ export function visibleRows(root, open) {
       if (isOpen) visit(child, depth + 1);
     }
     for (const file of folder.files) {
-      rows.push({ kind: "file", depth, name: file.path.slice(file.path.lastIndexOf("/") + 1), path: file.path, size: file.size, id: file.id });
+      rows.push({ kind: "file", depth, name: file.path.slice(file.path.lastIndexOf("/") + 1), path: file.path, size: file.size, id: file.id, cause: file.cause ?? "" });
     }
   };
   visit(root, 0);
