@@ -6,6 +6,9 @@ import { Unreachable, onThisOrigin, parseProblem } from "./api.js";
 
 const STALL_SECONDS = 60; // no byte moved while bytes were left to move
 const ANSWER_SECONDS = 900; // all bytes are out and the server checks them
+const WATCH_SECONDS = 5;
+// Timers stand still while the machine sleeps. In a page that is not seen, browsers let them wait for a minute.
+const SLEEP_SECONDS = 90;
 
 /**
  * @typedef {{body: Blob, url?: string, endpoint?: string, metadata?: Record<string, string>, chunkBytes: number,
@@ -24,9 +27,12 @@ export function sendTus({ body, url, endpoint, metadata, chunkBytes, headers, on
       reject(signal.reason);
       return;
     }
-    let moved = performance.now();
+    // By the wall clock: others stop while the machine sleeps.
+    let moved = Date.now();
+    let out = 0;
     const finish = (settle, value) => {
       clearInterval(watch);
+      globalThis.removeEventListener("online", restart);
       signal?.removeEventListener("abort", abort);
       settle(value);
     };
@@ -37,7 +43,7 @@ export function sendTus({ body, url, endpoint, metadata, chunkBytes, headers, on
       storeFingerprintForResuming: false,
       fingerprint: () => Promise.resolve(null),
       onBeforeRequest(request) {
-        moved = performance.now();
+        moved = Date.now();
         if (request.getMethod() === "HEAD") return;
         for (const [name, value] of Object.entries(headers())) request.setHeader(name, value);
       },
@@ -46,7 +52,8 @@ export function sendTus({ body, url, endpoint, metadata, chunkBytes, headers, on
         onUrl(upload.url);
       },
       onProgress(offset) {
-        moved = performance.now();
+        moved = Date.now();
+        out = offset;
         onOffset(offset);
       },
       onSuccess: () => finish(resolve),
@@ -57,14 +64,21 @@ export function sendTus({ body, url, endpoint, metadata, chunkBytes, headers, on
       finish(reject, signal.reason);
     };
     signal?.addEventListener("abort", abort);
-    // A laptop that slept or a network that vanished may leave a request that never ends.
-    const watch = setInterval(() => {
-      const quiet = (performance.now() - moved) / 1000;
-      const everythingOut = upload._offset !== null && body.size - upload._offset <= chunkBytes;
-      if (quiet < (everythingOut ? ANSWER_SECONDS : STALL_SECONDS)) return;
+    const giveUp = (cause) => {
       upload.abort();
-      finish(reject, new Unreachable(new Error("The transfer stalled.")));
-    }, 5000);
+      finish(reject, new Unreachable(new Error(cause)));
+    };
+    // A laptop that slept or a network that vanished may leave a request that never ends.
+    const restart = () => giveUp("The network was away.");
+    globalThis.addEventListener("online", restart);
+    let looked = Date.now();
+    const watch = setInterval(() => {
+      const now = Date.now();
+      const slept = (now - looked) / 1000 > SLEEP_SECONDS;
+      looked = now;
+      if (slept) giveUp("The machine slept.");
+      else if ((now - moved) / 1000 >= (out >= body.size ? ANSWER_SECONDS : STALL_SECONDS)) giveUp("The transfer stalled.");
+    }, WATCH_SECONDS * 1000);
     upload.start();
   });
 }
