@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
@@ -136,14 +137,35 @@ def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:
 
 
 def refuse_files_as_folders(version: Version, files: Iterable[DeclaredFile]) -> None:
-    """Find out early what would make the seal fail: a folder on the way to a new file that is itself a file."""
+    """Find out early what would make the seal fail: a path that is a file and, on the way to another, a folder."""
     paths = {file.path for file in files}
     folders = {path[: path.rfind("/") + 1] for path in paths}
     above = {folder for path in folders for folder in parents(path)}
-    clashing = sorted(above & paths | {from_key(key) for (key,) in find_staged(version, above, ("path",))})
+    there = {from_key(key) for (key,) in find_staged(version, above, ("path",))}
+    clashing = sorted(above & paths | there | _find_folders(version, paths))
     if clashing:
         errors: list[ErrorItem] = [{"path": p, "detail": "The path is both a file and a folder."} for p in clashing]
         raise Invalid("A path cannot be both a file and a folder.", errors=errors)
+
+
+def _find_folders(version: Version, paths: Iterable[str]) -> set[str]:
+    """Return those of the paths that have staged files below them: one look into the index for each."""
+    keys = [to_key(path) for path in paths]
+    bounds = [(key, f"{key}\x01", f"{key}\x02") for key in keys]
+    if connection.vendor == "postgresql":
+        values: list[Any] = [list(column) for column in zip(*bounds, strict=True)]
+        wanted = "SELECT * FROM unnest(%s::text[], %s::text[], %s::text[])"
+    else:
+        values = list(chain.from_iterable(bounds))
+        wanted = f"VALUES {', '.join(['(%s, %s, %s)'] * len(bounds))}"
+    table = StagedFile._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"WITH wanted(folder, low, high) AS ({wanted}) SELECT folder FROM wanted WHERE EXISTS "  # noqa: S608 - our own names
+            f"(SELECT 1 FROM {table} s WHERE s.version_id = %s AND s.path > wanted.low AND s.path < wanted.high)",
+            [*values, version.pk],
+        )
+        return {from_key(key) for (key,) in cursor.fetchall()}
 
 
 def declare_files(

@@ -76,6 +76,19 @@ def test_illegal_paths_are_all_listed_with_reasons_and_nothing_is_declared(sende
     assert not StagedFile.objects.exists()
 
 
+def test_a_path_is_not_a_file_and_a_folder_whichever_comes_first(sender: Sender) -> None:
+    one(sender, "é/a/b")
+    one(sender, "é/a-b")
+    one(sender, "file")
+    answer = sender.post("plan", {"files": [{"path": path, "size": 1} for path in ("é/a", "é", "fine", "file/x")]})
+    assert answer.status_code == 422
+    assert [item["path"] for item in answer.json()["errors"]] == ["file", "é", "é/a"]
+    assert sender.create_upload(length=1, path="é/a").status_code == 422
+    # What another version has is no matter.
+    sender.number = sender.client.post(sender.base, {}, content_type="application/json").json()["number"]
+    assert one(sender, "é/a")["state"] == "needed"
+
+
 def test_a_nul_is_in_no_request_at_all(sender: Sender) -> None:
     assert sender.post("plan", {"files": [{"path": "a\0", "size": 1}]}).status_code in {400, 422}
     assert sender.post("remove", {"paths": ["a\0/"]}).status_code in {400, 422}
