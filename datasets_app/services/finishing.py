@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from datasets_app.errors import ChecksumMismatch, ErrorItem, Gone, Locked
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FINISH_TASK = "datasets_app.finish_upload"
-# Up to here the last request waits until the bytes are verified and stored; larger uploads are finished by a worker
-# where that would mean to read all of them again or to send them to another machine.
-FINISHED_IN_REQUEST = 64 * 2**20
 POLL_SECONDS = 0.1
 _SLICES = f"""
 SELECT id, path, size, "offset", sha256 FROM {StagedFile._meta.db_table} WHERE upload_id = %s ORDER BY "offset", size
@@ -67,7 +65,7 @@ def upload_offset(upload: Upload) -> int:
 
 def complete_upload(upload: Upload) -> None:
     """Finish an upload whose bytes are all here: at once where that is quick, else by a worker."""
-    quick = upload.size <= FINISHED_IN_REQUEST or content.is_quick(upload.pk, upload.size)
+    quick = upload.size <= settings.FINISHED_IN_REQUEST_BYTES or content.is_quick(upload.pk, upload.size)
     if quick:
         # Where another request is just finishing it, a worker sees to it that this comes to an end.
         with suppress(Locked):
@@ -124,7 +122,8 @@ def finish_arrived(
         try:
             if upload.status == Upload.Status.RECEIVED:
                 _finish_or_wait(upload, progress)
-            elif everything or upload.size <= FINISHED_IN_REQUEST:
+            else:
+                # Large ones are handed to a worker.
                 upload_offset(upload)
         except (ChecksumMismatch, Gone) as error:
             logger.info("upload %s is not finished: %s", upload.pk, error.detail)

@@ -102,8 +102,10 @@ def check_store(folder: Path) -> int:
 
 def drill(folder: Path, *, kills: int, seed: int) -> None:
     chance = random.Random(seed)
-    # Short leases: a dead worker's seal is taken up in seconds.
-    with serve_application(folder, LEASE_SECONDS="5", REAP_SECONDS="1") as application:
+    # Short leases: a dead worker's seal is taken up in seconds. A part of the large files is finished by the worker,
+    # where the process that has hashed what arrived is dead.
+    settings = {"LEASE_SECONDS": "5", "REAP_SECONDS": "1", "FINISHED_IN_REQUEST_BYTES": "400000"}
+    with serve_application(folder, **settings) as application:
         application.bootstrap()
         sender = LiveSender(application, "killed", random.Random(seed + 1))
         sender.create_dataset()

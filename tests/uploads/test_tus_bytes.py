@@ -194,7 +194,7 @@ def test_a_large_file_that_another_process_began_is_finished_by_a_worker(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To hash all of it again would let the last request wait for too long."""
-    monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 10)
+    monkeypatch.setattr("django.conf.settings.FINISHED_IN_REQUEST_BYTES", 10)
     content.staging.cache_clear()
     assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
     assert sender.head(url)["Upload-Offset"] == str(len(BODY))
@@ -214,7 +214,7 @@ def test_a_large_file_that_another_process_began_is_finished_by_a_worker(
 def test_a_version_waits_for_the_worker_that_finishes_its_files(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 10)
+    monkeypatch.setattr("django.conf.settings.FINISHED_IN_REQUEST_BYTES", 10)
     content.staging.cache_clear()
     assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
     assert sender.post("seal").status_code == 202
@@ -223,10 +223,25 @@ def test_a_version_waits_for_the_worker_that_finishes_its_files(
     assert sender.version.size == len(BODY)
 
 
+def test_a_seal_takes_a_large_file_whose_last_request_died(
+    sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All bytes are on disk, and nobody asks for its offset again."""
+    monkeypatch.setattr("django.conf.settings.FINISHED_IN_REQUEST_BYTES", 10)
+    content.staging.cache_clear()
+    upload = Upload.objects.get()
+    content.staging().path(upload.pk).write_bytes(BODY)
+    assert sender.post("seal").status_code == 202
+    upload.refresh_from_db()
+    assert upload.status == "received"
+    sender.work()
+    assert (sender.version.status, sender.version.size) == ("available", len(BODY))
+
+
 def test_a_seal_waits_for_a_worker_that_is_just_finishing_a_file(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 10)
+    monkeypatch.setattr("django.conf.settings.FINISHED_IN_REQUEST_BYTES", 10)
     content.staging.cache_clear()
     assert sender.patch(url, HALF, BODY[HALF:]).status_code == 204
     assert sender.post("seal").status_code == 202

@@ -14,7 +14,7 @@ from django.utils import timezone
 from datasets_app import tasks
 from datasets_app.errors import Gone
 from datasets_app.models import Blob, Pack, StagedFile, Upload
-from datasets_app.services import content, finishing, uploads
+from datasets_app.services import content, uploads
 from tests.uploads.sender import OCTETS, TUS, Sender, metadata
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def test_declared_digest_wrong(sender: Sender, way: str, monkeypatch: pytest.Mon
             content.staging().path(upload.pk).write_bytes(BODY)
             assert sender.head(url).status_code == 410
         case "worker":
-            monkeypatch.setattr(finishing, "FINISHED_IN_REQUEST", 1)
+            monkeypatch.setattr("django.conf.settings.FINISHED_IN_REQUEST_BYTES", 1)
             content.staging().path(upload.pk).write_bytes(BODY)
             assert sender.head(url)["Upload-Offset"] == "10"
             tasks.finish_upload(upload_id=str(upload.pk))
