@@ -125,6 +125,11 @@ class PackStore:
             return self.storage.size(key)
         except FileNotFoundError:
             raise MissingPack(key) from None
+        except Exception as error:
+            # django-storages lets the error of Google's library through, which may not be installed.
+            if type(error).__name__ != "NotFound":
+                raise
+            raise MissingPack(key) from None
 
     def objects(self, prefix: str = "") -> Iterator[StoredObject]:
         """List all objects below the folder `prefix`, in no order, for the garbage collector and for a rebuild."""

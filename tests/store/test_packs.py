@@ -1,4 +1,4 @@
-"""The pack store's contract, on a folder and on a real S3 server."""
+"""The pack store's contract, on a folder, on a real S3 server and on a server of Google Cloud Storage."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,11 +10,19 @@ import pytest
 import pytest_django
 from botocore.config import Config
 from django.core.files.storage import FileSystemStorage, InMemoryStorage, Storage
+from google.auth.credentials import AnonymousCredentials
+from google.cloud.storage import Client
+from storages.backends.gcloud import GoogleCloudStorage
 from storages.backends.s3 import S3Storage
 
 from datasets_app.errors import Unavailable
+from datasets_app.store import ranges
 from datasets_app.store.packs import MissingPack, PackStore
 from tests.servers import S3Server, free_port
+from tests.sources.doubles import gcs_backend
+from tests.sources.gcs_proxy import GcsServer
+
+__all__ = ["gcs_backend"]
 
 MIB = 2**20
 CONTENT = bytes(range(256)) * 16 * 1024  # 4 MiB
@@ -44,6 +52,21 @@ def s3_storage(endpoint: str, key: str, secret: str) -> S3Storage:
     )
 
 
+def gcs_storage(endpoint: str) -> GoogleCloudStorage:
+    storage = GoogleCloudStorage(bucket_name=BUCKET, location="some/prefix", file_overwrite=False)
+    options = {"api_endpoint": endpoint}
+    anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    storage._client = Client("flexai-test", credentials=anonymous, client_options=options)  # noqa: SLF001
+    return storage
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint(gcs_backend: GcsServer) -> str:
+    """Say where the server is, without the proxy that asks for tokens."""
+    gcs_backend.make_bucket(BUCKET)
+    return f"http://127.0.0.1:{gcs_backend.backend}"
+
+
 @pytest.fixture(scope="session")
 def bucket(s3_server: S3Server) -> S3Server:
     client = boto3.client(
@@ -57,12 +80,18 @@ def bucket(s3_server: S3Server) -> S3Server:
     return s3_server
 
 
-@pytest.fixture(params=["filesystem", pytest.param("s3", marks=pytest.mark.server), "any other"])
+REMOTE = [pytest.param(name, marks=pytest.mark.server) for name in ("s3", "gcs")]
+
+
+@pytest.fixture(params=["filesystem", *REMOTE, "any other"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "filesystem":
         return FileSystemStorage(location=tmp_path / "packs")
     if request.param == "any other":
         return InMemoryStorage()
+    if request.param == "gcs":
+        gcs: Storage = gcs_storage(request.getfixturevalue("gcs_endpoint"))
+        return gcs
     server: S3Server = request.getfixturevalue("bucket")
     s3: Storage = s3_storage(server.endpoint, server.access_key, server.secret_key)
     return s3
@@ -219,6 +248,35 @@ def test_s3_sends_the_range_only(bucket: S3Server, stage: Callable[[bytes], Path
     client.meta.events.register("needs-retry.s3.*", lambda response, **_: note(response[0]) if response else None)
     assert b"".join(store.read(key, 1000, 500)) == CONTENT[1000:1500]
     assert answers == [(206, 500)]
+
+
+@pytest.mark.server
+def test_google_sends_the_range_only(gcs_endpoint: str, stage: Callable[[bytes], Path]) -> None:
+    storage = gcs_storage(gcs_endpoint)
+    store = PackStore(storage)
+    key = store.key_of(uuid.uuid4())
+    content = CONTENT * 3
+    store.put(stage(content), key)
+    answers: list[tuple[int, int]] = []
+
+    def note(response: Any, **_rest: object) -> None:  # noqa: ANN401 - of requests
+        answers.append((response.status_code, int(response.headers["Content-Length"])))
+
+    session = storage.client._http  # noqa: SLF001
+    session.hooks["response"].append(note)
+    assert b"".join(store.read(key, 1000, 500)) == content[1000:1500]
+    assert answers == [(206, 500)]
+    answers.clear()
+    assert b"".join(store.read(key, MIB, 9 * MIB)) == content[MIB : 10 * MIB]
+    assert answers == [(206, 4 * MIB), (206, 4 * MIB), (206, MIB)]
+
+
+@pytest.mark.server
+def test_google_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "GOOGLE_SECONDS", 1)
+    with pytest.raises(Unavailable) as caught:
+        list(PackStore(gcs_storage(f"http://127.0.0.1:{free_port()}")).read(PackStore.key_of(uuid.uuid4()), 0, 10))
+    assert not isinstance(caught.value, MissingPack)
 
 
 @pytest.mark.server
