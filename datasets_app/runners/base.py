@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 INPUT_DIR: Final = "/input"
 OUTPUT_DIR: Final = "/output"
@@ -81,6 +81,9 @@ class Run(ABC):
 
 class Runner(ABC):
     """Executes runs. A new kind is one file and one line in the registry."""
+
+    takes_image: ClassVar[bool] = False
+    """Whether a run can be given a container image; where it can't, a job that names one is refused."""
 
     @abstractmethod
     def check(self) -> str | None:

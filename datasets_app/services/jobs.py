@@ -62,7 +62,7 @@ def create_job(  # noqa: PLR0913 - one argument for each field of the form
     check_job(
         name=name, kind=kind, command=command, env=env, limits=limits, mounts=[mount_name_of(a) for a in datasets]
     )
-    _check_runner(runner)
+    _check_runner(runner, image)
     versions = [_find_version(actor, owner, attachment, index) for index, attachment in enumerate(datasets)]
     try:
         with transaction.atomic():
@@ -145,8 +145,13 @@ def mount_name_of(attachment: Attachment) -> str:
     return attachment.mount_name or attachment.dataset
 
 
-def _check_runner(name: str) -> None:
-    problem = find_runner(name).check()
+def _check_runner(name: str, image: str) -> None:
+    runner = find_runner(name)
+    if image and not runner.takes_image:
+        raise invalid_field(
+            "image", f"The runner {name} knows no images: its jobs have this machine's programs. Leave the image out."
+        )
+    problem = runner.check()
     if problem is not None:
         raise Unavailable(problem)
 

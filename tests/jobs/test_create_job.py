@@ -81,6 +81,7 @@ def test_a_reader_may_not(team: Team, writer: User) -> None:
         ({"limits": JobLimits(cpu_seconds=-1)}, "cpu_seconds"),
         ({"limits": JobLimits(max_processes=2**40)}, "max_processes"),
         ({"runner": "mainframe"}, "runner"),
+        ({"image": "python:3.12"}, "image"),
         ({"datasets": [Attachment("images", None, "../etc")]}, "datasets.0.mount_name"),
         ({"datasets": [Attachment("images"), Attachment("labels", None, "images")]}, "datasets.1.mount_name"),
     ],
