@@ -138,3 +138,12 @@ def test_a_missing_sandbox_is_named_and_forgiven(tmp_path: Path) -> None:
     programs.mkdir()
     with serve_application(tmp_path / "data", PATH=str(programs)) as application:
         assert "Install the package bubblewrap" in application.log
+
+
+def test_a_sandbox_that_does_not_work_is_named_and_forgiven(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "bwrap").write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
+    (programs / "bwrap").chmod(0o755)
+    with serve_application(tmp_path / "data", PATH=f"{programs}:{os.environ['PATH']}") as application:
+        assert "No job can run on this machine. Jobs need bubblewrap 0.7 or later" in application.log

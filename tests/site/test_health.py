@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 from django.core.files.storage import storages
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import ConnectionHandler
 from django.test import Client
 from pytest_django import Settings
 
 from datasets_app.services import health
+from tests.servers import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,26 @@ def test_a_broker_that_refuses_is_named(client: Client, settings: Settings, tmp_
     assert answer.status_code == 503
     assert answer.json()["broker"] == "failed with FileNotFoundError"
     assert str(tmp_path) not in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_database_that_does_not_answer_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": str(free_port()), "NAME": "away"}
+    monkeypatch.setattr(health, "connection", ConnectionHandler({"default": away})["default"])
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"database": "failed with OperationalError", "broker": "ok", "store": "ok"}
+
+
+@pytest.mark.django_db
+def test_migrations_that_are_not_applied_are_counted(client: Client) -> None:
+    recorder = MigrationRecorder(connection)
+    recorder.record_unapplied("sessions", "0001_initial")
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "1 migrations are not applied: run manage.py migrate"
+    recorder.record_applied("sessions", "0001_initial")
+    assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.django_db

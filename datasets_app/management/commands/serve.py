@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import threading
 import time
 import urllib.request
@@ -16,6 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from datasets_app.services.running import find_runner
 from flexai_site.processes import run_processes
 from flexai_site.static_files import collect_static_files
 from flexai_site.web import ListenError, open_listener
@@ -63,11 +63,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def check_tools(self) -> None:
-        if shutil.which("bwrap") is None:
-            self.warn(
-                "bubblewrap is missing, so jobs can't run on this machine. Install the package bubblewrap "
-                "(Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap)."
-            )
+        problem = find_runner("local").check()
+        if problem is not None:
+            # Written for pages, where backticks set off what to type.
+            self.warn(f"No job can run on this machine. {problem.replace('`', '')}")
         if not (settings.BASE_DIR / "node_modules" / "tus-js-client").is_dir():
             self.warn("The browser libraries are missing, so the upload page can't work. Use `make run`, or `npm ci`.")
 
