@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.contrib import messages
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -29,7 +30,7 @@ from datasets_app.views.integrity import integrity_context
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse, QueryDict
+    from django.http import QueryDict
 
 
 class Chosen(NamedTuple):
@@ -128,12 +129,18 @@ def dataset_new(request: SignedInRequest, team: str) -> HttpResponse:
 @require_safe
 @signed_in
 def dataset_detail(request: SignedInRequest, team: str, name: str) -> HttpResponse:
-    """Show a dataset and its versions; htmx asks for the versions again while one of them is under way."""
+    """Show a dataset and its versions; htmx asks for the versions again while one of them is under way.
+
+    The address that it asks says which version is the latest there; when that is another, the page is loaded anew.
+    """
     summary = summarize_dataset(request.user, team=team, name=name)
     cursor = request.GET.get("cursor")
     versions = list_versions(request.user, dataset=summary.dataset, cursor=cursor)
     labels = label_names(summary.dataset, versions.items)
     latest = summary.latest
+    if is_part(request) and request.GET.get("latest", "") != (str(latest.number) if latest is not None else ""):
+        # Facts and buttons all over the page are about the latest version.
+        return HttpResponse(headers={"HX-Refresh": "true"})
     context = {
         "team": summary.dataset.team,
         "dataset": summary.dataset,

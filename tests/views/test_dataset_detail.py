@@ -58,6 +58,22 @@ def test_polls_while_a_version_is_under_way() -> None:
     assert 'id="versions"' in part
 
 
+def test_a_new_latest_version_loads_the_whole_page_anew() -> None:
+    team = make_team("vision")
+    dataset = make_dataset(team, "images")
+    make_available_version(dataset)
+    make_version(dataset)
+    client = page_client(make_member(team))
+    assert f'hx-get="{URL}?latest=1"' in client.get(URL).content.decode()
+    htmx = {"HX-Request": "true"}
+    part = client.get(f"{URL}?latest=1", headers=htmx)
+    assert "HX-Refresh" not in part.headers
+    assert f'hx-get="{URL}?latest=1"' in part.content.decode()
+    make_available_version(dataset)
+    assert client.get(f"{URL}?latest=1", headers=htmx).headers["HX-Refresh"] == "true"
+    assert "HX-Refresh" not in client.get(f"{URL}?latest=3", headers=htmx).headers
+
+
 def test_empty_state_leads_to_the_upload() -> None:
     team = make_team("vision")
     make_dataset(team, "images")
