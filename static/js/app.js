@@ -2,6 +2,7 @@
 
 import { setUpCopy } from "./copy.js";
 import { setUpDialogs } from "./dialogs.js";
+import { setUpFocus } from "./focus.js";
 import { setUpForms } from "./forms.js";
 import { setUpTheme } from "./theme.js";
 import { setUpTimes } from "./times.js";
@@ -12,6 +13,7 @@ setUpTheme();
 setUpDialogs();
 setUpCopy();
 setUpToasts();
+setUpFocus();
 setUpForms();
 setUpTimes();
 setUpTree();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.sending import make_dataset, seal_version, send_version
+from tests.e2e.sending import call, make_dataset, seal_version, send_version, wait_for_status
 from tests.e2e.uploading import sign_in
 from tests.servers import LiveApplication
 
@@ -124,6 +124,41 @@ def test_the_focus_survives_parts_that_are_replaced(content: LiveApplication, si
     signed_in.keyboard.press("Enter")
     expect(signed_in.locator("#tree")).not_to_contain_text("by-keyboard@1")
     expect(inside).to_have_count(1)
+
+
+def wait_for_polls(page: Page, address: str, count: int = 2) -> None:
+    """Wait until a part of the page has been replaced so many times."""
+    for _ in range(count):
+        with page.expect_response(lambda response: address in response.url):
+            pass
+        page.wait_for_timeout(200)
+
+
+def test_the_focus_survives_polling(content: LiveApplication, signed_in: Page) -> None:
+    signed_in.goto(f"{content.url}{DATASET}")
+    versions = signed_in.locator("#versions")
+    for what in (versions.get_by_role("link", name="by-keyboard@1"), versions.get_by_role("button").first):
+        what.focus()
+        wait_for_polls(signed_in, f"{DATASET}?latest=1")
+        expect(what).to_be_focused()
+
+
+def test_the_focus_survives_a_running_job(content: LiveApplication, signed_in: Page) -> None:
+    jobs = f"/teams/{content.team}/jobs"
+    script = "for n in 1 2 3; do echo $n > /output/$n.txt; done; sleep 100"
+    call(content, jobs, {"name": "by-keyboard", "kind": "training", "command": ["sh", "-c", script]})
+    wait_for_status(content, f"{jobs}/by-keyboard", "running")
+    signed_in.goto(f"{content.url}{jobs}/by-keyboard/")
+    link = signed_in.locator("#live").get_by_role("link", name="2.txt")
+    link.focus()
+    wait_for_polls(signed_in, f"{jobs}/by-keyboard/")
+    expect(link).to_be_focused()
+    signed_in.goto(f"{content.url}{jobs}/")
+    link = signed_in.locator("#results").get_by_role("link", name="by-keyboard").first
+    link.focus()
+    wait_for_polls(signed_in, f"{jobs}/")
+    expect(link).to_be_focused()
+    call(content, f"{jobs}/by-keyboard/stop")
 
 
 def test_nothing_moves_for_those_who_ask_for_it(browser: Browser, content: LiveApplication) -> None:
