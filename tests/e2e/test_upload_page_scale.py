@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +80,68 @@ def test_thirty_thousand_rows_scroll(upload_page: OpenPage) -> None:
     upload.part("tree").press("Home")
     upload.part("tree").press("End")
     expect(upload.part("tree").locator(".is-active")).to_contain_text("029999.txt")
+
+
+def test_thirty_thousand_rows_scroll_while_they_are_sent(upload_page: OpenPage) -> None:
+    upload = upload_page("scroll-sending")
+    page = upload.page
+    put_files(page, ROWS)
+    expect(upload.part("review")).to_be_visible(timeout=60_000)
+    # The files are small: what keeps the upload going is that requests are slow.
+    upload.throttle(60_000)
+    upload.start()
+    expect(upload.part("allFilter")).to_contain_text("30\u202f000")
+    upload.part("files").scroll_into_view_if_needed()
+    seen = page.evaluate(SCROLL, ["#run-files", 100])
+    expect(upload.part("heading")).to_have_text("Uploading")
+    assert seen["most"] <= MOST_DOM_ROWS
+    assert seen["bare"] == 0
+    assert seen["count"] == seen["last"] == ROWS
+    assert seen["median"] < 85
+
+
+# Counts what is under way: each request from its sending until its answer is there.
+COUNT_REQUESTS = """() => {
+  const seen = globalThis.seenRequests = { now: 0, most: 0, all: 0 };
+  const begin = () => {
+    seen.now += 1;
+    seen.all += 1;
+    seen.most = Math.max(seen.most, seen.now);
+  };
+  const end = () => { seen.now -= 1; };
+  const { fetch } = globalThis;
+  globalThis.fetch = (...given) => {
+    begin();
+    return fetch(...given).finally(end);
+  };
+  const { send } = XMLHttpRequest.prototype;
+  XMLHttpRequest.prototype.send = function (body) {
+    begin();
+    this.addEventListener("loadend", end);
+    send.call(this, body);
+  };
+}"""
+
+
+def test_never_more_than_six_requests_at_once(upload_page: OpenPage, tmp_path: Path) -> None:
+    upload = upload_page("six")
+    # Before the page's own modules take hold of `fetch`.
+    upload.page.add_init_script(f"({COUNT_REQUESTS})()")
+    upload.open()
+    folder = tmp_path / "six"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.large").write_bytes(os.urandom(9_000_000))
+    for number in range(4000):
+        (folder / f"{number}.txt").write_text(f"{number} {tmp_path}")
+    upload.throttle(8_000_000)
+    upload.pick(folder)
+    upload.start()
+    upload.wait_until_sealed()
+    seen = upload.page.evaluate("globalThis.seenRequests")
+    assert seen["all"] > 20
+    assert 4 <= seen["most"] <= 6, seen
+    assert seen["now"] == 0
 
 
 def test_thousands_of_files_travel_in_few_requests(upload_page: OpenPage, tmp_path: Path) -> None:
