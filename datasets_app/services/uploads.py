@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,7 +21,7 @@ from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.finishing import UNFINISHED, complete_upload, finish_upload
-from datasets_app.services.staged import declare_file, find_staged, lock_open
+from datasets_app.services.staged import declare_file, find_staged, known_paths, lock_open
 from datasets_app.store.paths import from_key, normalise
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_PATHS = 1000
+# An upload that nobody has sent to for so long is not counted on to need its room.
+IDLE_SECONDS = 600
 _BY_ID = Prepared(
     lambda: Upload.objects.visible_to(Slot("user")).filter(pk=Slot("id")).select_related("version__dataset__team")
 )
@@ -63,7 +66,9 @@ def create_upload(actor: User, *, version: Version, path: str, size: int, sha256
     A digest that was planned still counts when `sha256` is None; that of a file which is there already does not.
     """
     require(actor, "version.fill", version)
-    with _new_staging_file(size) as upload_id, transaction.atomic():
+    # Small files are not worth the look; a disk that they fill up is noticed as it happens.
+    beside = _expected_bytes(version, path) if size >= settings.LARGE_FILE_BYTES else 0
+    with _new_staging_file(size, beside=beside) as upload_id, transaction.atomic():
         lock_open(version)
         staged, replaced = declare_file(version=version, path=path, size=size, sha256=sha256)
         upload = _new_upload(upload_id, actor, version, Upload.Kind.FILE, size)
@@ -169,17 +174,29 @@ def end_expired(limit: int = 1000) -> int:
 
 
 @contextmanager
-def _new_staging_file(size: int) -> Iterator[uuid.UUID]:
-    """Make the file before its row, so that no row is without one; TooLarge, OutOfSpace where it can't be."""
+def _new_staging_file(size: int, *, beside: int = 0) -> Iterator[uuid.UUID]:
+    """Make the file before its row, so that no row is without one; TooLarge, OutOfSpace where it can't be.
+
+    There has to be room for `beside` more bytes, which others still expect.
+    """
     if size > settings.UPLOAD_MAX_BYTES:
         raise TooLarge(f"{size} bytes are more than this server takes in one file ({settings.UPLOAD_MAX_BYTES}).")
     upload_id = uuid.uuid4()
-    content.staging().create(upload_id, size)
+    content.staging().create(upload_id, size, beside=beside)
     try:
         yield upload_id
     except BaseException:
         content.staging().remove(upload_id)
         raise
+
+
+def _expected_bytes(version: Version, path: str) -> int:
+    """Count what the uploads that are under way have still to bring, without one that a new one of this path ends."""
+    since = time.time() - IDLE_SECONDS
+    here = {file.upload: file.size for file in content.staging().staged() if file.modified >= since}
+    sizes = dict(Upload.objects.filter(status=Upload.Status.RECEIVING).values_list("pk", "size"))
+    ending = set(version.staged.filter(path__in=known_paths([path])).values_list("upload", flat=True))
+    return sum(size - here[pk] for pk, size in sizes.items() if pk in here and pk not in ending)
 
 
 def _new_upload(upload_id: uuid.UUID, actor: User, version: Version, kind: Upload.Kind, size: int) -> Upload:

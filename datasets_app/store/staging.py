@@ -53,14 +53,14 @@ class Staging:
         """Say where the bytes of an upload are, or will be."""
         return self.root / upload.hex
 
-    def create(self, upload: UUID, size: int = 0) -> None:
+    def create(self, upload: UUID, size: int = 0, *, beside: int = 0) -> None:
         """Make the empty file; one that is there already is left alone.
 
-        Raises `OutOfSpace` if `size` more bytes have no room. Nothing is set aside: what other uploads still expect
-        is for the caller to add.
+        Raises `OutOfSpace` if `size` more bytes have no room, or none once others have `beside` bytes more. Nothing is
+        set aside.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        if size > self.free_bytes() - self._reserve:
+        if size + beside > self.free_bytes() - self._reserve:
             raise OutOfSpace("The server's disk has no room for an upload of this size. Go on when there is room.")
         os.close(os.open(self.path(upload), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
@@ -203,7 +203,7 @@ class Staging:
 
     def staged(self) -> Iterator[Staged]:
         """List every staging file, in no order, for the garbage collector."""
-        with os.scandir(self.root) as entries:
+        with suppress(FileNotFoundError), os.scandir(self.root) as entries:
             for entry in entries:
                 # Not ours, or gone while we looked.
                 with suppress(ValueError, FileNotFoundError):

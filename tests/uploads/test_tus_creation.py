@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -209,6 +210,25 @@ def test_a_file_without_room_on_the_disk_is_refused(sender: Sender, settings: La
     sender.plan({"a": b"a"})
     assert sender.post("bundles", {"paths": ["a"]}).status_code == 413
     assert not Upload.objects.exists()
+
+
+def test_room_that_other_uploads_still_need_is_not_given_twice(sender: Sender, settings: LazySettings) -> None:
+    mib = 2**20
+    # Other programs use this disk, too: so much more or less does not matter.
+    settings.DISK_RESERVE_BYTES = content.staging().free_bytes() - 20_000 * mib
+    size = 14_000 * mib
+    first = sender.create_upload(length=size, path="first")
+    assert first.status_code == 201
+    refused = sender.create_upload(length=size, path="second")
+    assert (refused.status_code, refused.json()["type"]) == (413, "urn:flexai:problem:out-of-space")
+    # The same file again takes the room of the upload that it ends.
+    again = sender.create_upload(length=size, path="first")
+    assert again.status_code == 201
+    # One that nobody has sent to for long is not waited for.
+    idle = content.staging().path(Upload.objects.get(status="receiving").pk)
+    long_ago = idle.stat().st_mtime - 3600
+    os.utime(idle, (long_ago, long_ago))
+    assert sender.create_upload(length=size, path="second").status_code == 201
 
 
 def test_starting_again_ends_the_earlier_upload_of_the_path(sender: Sender) -> None:
