@@ -3,8 +3,8 @@
 The two sides speak in frames: one letter, the length (4 bytes, big-endian), the body. The worker asks for bytes
 (`R`: number of the file, offset and length), the parent answers (`B`); at the end comes a page (`P`, JSON), a product
 (`X`: media type, a NUL, the bytes), a stream (`S`: its size, `C` for each block, `F`), or an error (`E`, text). Where
-bubblewrap is installed, the worker has no network, no other processes, a read-only disk without the server's data, and
-no capabilities.
+bubblewrap is installed, the worker has no network, no other processes, a read-only disk that has hardly more than the
+libraries it needs (`previews.sandbox`), and no capabilities.
 """
 
 from __future__ import annotations
@@ -13,26 +13,24 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader, Stream
+from datasets_app.previews.sandbox import ROOT, Sandbox, sandboxed
 
 HEADER: Final = struct.Struct(">cI")
 RANGE: Final = struct.Struct(">IQQ")
 MOST_FRAME: Final = 64 * 2**20
 # How often the worker's memory is looked at.
 WATCH_SECONDS: Final = 0.05
-ROOT: Final = Path(__file__).resolve().parents[2]
 # The most that unpacking a stream may take of a processor, half of it.
 STREAM_SECONDS: Final = 1800
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -40,13 +38,6 @@ PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 class WorkerDiedError(PreviewError):
     """The worker crashed, or was killed because it went beyond its budget."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sandbox:
-    """Where workers run: `hidden` folders they must not see; `scratch` for what they write (removed with them)."""
-
-    hidden: tuple[Path, ...] = ()
 
 
 class Worker(Protocol):
@@ -167,6 +158,7 @@ class _Channel:
         self._process = process
         self._limits = limits
         self._end = time.monotonic() + limits.seconds
+        self._next_look = 0.0
         self._out, self._in = _pipes(process)
 
     def renew(self) -> None:
@@ -203,14 +195,22 @@ class _Channel:
     def _wait(self, descriptor: int, *, write: bool = False) -> None:
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT if write else select.POLLIN)
-        while True:
-            if poll.poll(WATCH_SECONDS * 1000):
-                return
-            if time.monotonic() > self._end:
-                raise WorkerDiedError(f"Looking into this file took longer than {self._limits.seconds:g} seconds.")
-            if _resident(self._process.pid) > self._limits.memory_bytes:
-                mib = self._limits.memory_bytes // 2**20
-                raise WorkerDiedError(f"Looking into this file needs more memory than {mib} MiB.")
+        is_ready = False
+        while not is_ready:
+            is_ready = bool(poll.poll(WATCH_SECONDS * 1000))
+            # A worker that always has something to say is watched like one that says nothing.
+            self._watch()
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        if now > self._end:
+            raise WorkerDiedError(f"Looking into this file took longer than {self._limits.seconds:g} seconds.")
+        if now < self._next_look:
+            return
+        self._next_look = now + WATCH_SECONDS
+        if _resident(self._process.pid) > self._limits.memory_bytes:
+            mib = self._limits.memory_bytes // 2**20
+            raise WorkerDiedError(f"Looking into this file needs more memory than {mib} MiB.")
 
     def _death(self) -> WorkerDiedError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -234,7 +234,7 @@ def _pipes(process: Worker) -> tuple[int, int]:
 def start_worker(sandbox: Sandbox, limits: Budget) -> Iterator[Worker]:
     """Start a worker in its sandbox; whatever happens, it is gone at the end."""
     process = subprocess.Popen(
-        _command(sandbox, limits),
+        sandboxed(sandbox, ["-s", "-m", "datasets_app.previews.worker"], memory_bytes=limits.memory_bytes),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -265,33 +265,6 @@ def _environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
-
-
-def _command(sandbox: Sandbox, limits: Budget) -> list[str]:
-    # By its real path: nothing can be laid over a link, should the environment be one.
-    prefix, python = Path(sys.prefix).resolve(), Path(sys.executable)
-    if python.is_relative_to(sys.prefix):
-        python = prefix / python.relative_to(sys.prefix)
-    worker = [str(python), "-s", "-m", "datasets_app.previews.worker"]
-    bubblewrap = shutil.which("bwrap")
-    if bubblewrap is None:
-        return worker
-    hidden: list[Any] = []
-    for folder in sandbox.hidden:
-        hidden += ["--tmpfs", str(folder)]
-    # Once more after what is hidden, which the program may lie below.
-    needed = [ROOT / "datasets_app", prefix]
-    shown = [part for path in needed for part in ("--ro-bind", str(path), str(path))]
-    return [
-        bubblewrap,
-        *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--cap-drop", "ALL"),
-        *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--size", str(limits.memory_bytes)),
-        *("--tmpfs", "/tmp"),  # noqa: S108 - a new one, inside the sandbox
-        *hidden,
-        *shown,
-        *("--chdir", str(ROOT), "--"),
-        *worker,
-    ]
 
 
 def _resident(pid: int) -> int:

@@ -14,8 +14,9 @@ from django.core.signals import setting_changed
 from datasets_app.errors import NotFound, Unavailable
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Stream
 from datasets_app.previews.plain import PlainPreview, preview_plainly
-from datasets_app.previews.process import Sandbox, run_preview, stream_part
+from datasets_app.previews.process import run_preview, stream_part
 from datasets_app.previews.registry import recognise
+from datasets_app.previews.sandbox import Sandbox
 from datasets_app.services import preview_cache
 from datasets_app.services.content import read_blob
 

@@ -20,7 +20,7 @@ import psutil
 
 if TYPE_CHECKING:
     from datasets_app.previews.base import Budget
-    from datasets_app.previews.process import Sandbox
+    from datasets_app.previews.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
