@@ -1,4 +1,4 @@
-"""Arrays and tensors: NumPy, safetensors, HDF5. Names, shapes, types, and the first values; nothing is unpickled."""
+"""Arrays and tensors: NumPy and safetensors. Names, shapes, types, and the first values; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 import math
 import struct
 import zipfile
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from datasets_app.previews.base import (
     MIB,
     MOST_ENTRIES,
     Ask,
+    ForwardReader,
     Kind,
-    MemoryReader,
     Preview,
     PreviewError,
     as_file,
@@ -31,7 +32,6 @@ SHOWN_ROWS: Final = 20
 SHOWN_COLUMNS: Final = 12
 MOST_HEADER: Final = 100 * MIB
 NPY: Final = b"\x93NUMPY"
-HDF5: Final = b"\x89HDF\r\n\x1a\n"
 # safetensors' names of types, and NumPy's.
 TENSOR_TYPES: Final = {
     "F64": "<f8",
@@ -46,7 +46,11 @@ TENSOR_TYPES: Final = {
     "U16": "<u2",
     "U8": "u1",
     "BOOL": "?",
+    # The upper half of a 32 bit float, which `_safetensors` makes of it.
+    "BF16": "<u2",
 }
+# What is unpacked of a member of .npz to come to the first values of its first rows.
+MOST_UNPACKED: Final = 256 * MIB
 
 
 class ArrayKind(Kind):
@@ -68,81 +72,9 @@ class ArrayKind(Kind):
         return _npz(reader, ask) if has_suffix(ask.name, ".npz") else _npy(reader)
 
 
-class Hdf5Kind(Kind):
-    """HDF5: its tree of groups and data sets."""
-
-    name: ClassVar[str] = "hdf5"
-    label: ClassVar[str] = "HDF5"
-    template: ClassVar[str] = "listing"
-
-    def recognises(self, head: bytes, name: str) -> bool:  # noqa: ARG002
-        """Ask the magic."""
-        return head.startswith(HDF5)
-
-    def show(self, reader: Reader, ask: Ask) -> Preview:
-        """Walk the tree; links out of the file are named and not followed."""
-        import h5py
-
-        sections = []
-        with h5py.File(as_file(reader), "r") as file:
-            rows, left = _walk(file)
-            sections.append(section("Contents", ("Path", "Kind", "Shape", "Type", "Attributes"), rows, left_out=left))
-            chosen = ask.options.get("item", "")
-            if chosen and isinstance(file.get(chosen, getlink=True), h5py.HardLink):
-                item = file[chosen]
-                if isinstance(item, h5py.Dataset) and item.dtype.kind in "biufSc":
-                    sections.append(grid(f"First values of {chosen}", _first(item)))
-            items = [row[0] for row in rows if row[1] == "data set"]
-        return Preview(
-            "application/x-hdf5",
-            [("Format", "HDF5"), ("Data sets", figure(len(items)))],
-            _page(sections, items, chosen),
-        )
-
-
-def _page(sections: list[dict[str, Any]], items: list[str], chosen: str) -> dict[str, Any]:
+def listed_page(sections: list[dict[str, Any]], items: list[str], chosen: str) -> dict[str, Any]:
+    """Return what previews/listing.html shows: sections, the `items` that can be chosen, and the one that is."""
     return {"sections": sections, "items": items[:MOST_ENTRIES], "item": chosen}
-
-
-def _walk(file: Any) -> tuple[list[tuple[str, str, str, str, str]], int]:  # noqa: ANN401
-    import h5py
-
-    rows: list[tuple[str, str, str, str, str]] = []
-    waiting, left, seen = [("", file)], 0, set()
-    while waiting:
-        path, group = waiting.pop(0)
-        for name in group:
-            inner = f"{path}/{name}"
-            if len(rows) >= MOST_ENTRIES:
-                left += 1
-                continue
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                rows.append((inner, "link", "", "", shown(getattr(link, "path", ""), 80)))
-                continue
-            item = group[name]
-            attributes = ", ".join(f"{key}={shown(value, 40)}" for key, value in list(item.attrs.items())[:6])
-            if isinstance(item, h5py.Dataset):
-                rows.append((inner, "data set", _shape(item.shape or ()), str(item.dtype), attributes))
-            else:
-                rows.append((inner, "group", f"{len(item)} entries", "", attributes))
-                # A group may hold itself.
-                address = h5py.h5o.get_info(item.id).addr
-                if address not in seen:
-                    seen.add(address)
-                    waiting.append((inner, item))
-    return rows, left
-
-
-def _first(item: Any) -> Any:  # noqa: ANN401 - h5py in, numpy out
-    import numpy as np
-
-    if item.chunks and math.prod(item.chunks) * item.dtype.itemsize > 64 * MIB:
-        raise PreviewError("The parts that this data set is stored in are too large to be read here.")
-    if item.ndim == 0:
-        return np.asarray(item[()]).reshape(1)
-    index = (*(0,) * max(item.ndim - 2, 0), *(slice(0, SHOWN_ROWS), slice(0, SHOWN_COLUMNS))[-min(item.ndim, 2) :])
-    return np.asarray(item[index])
 
 
 def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, Any]:  # noqa: ANN401
@@ -157,13 +89,13 @@ def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, Any]:  # noqa: ANN4
 def _npy(reader: Reader) -> Preview:
     stream = as_file(reader)
     shape, is_fortran, kind = _npy_header(stream)
-    facts = [("Shape", _shape(shape)), ("Type", str(kind)), ("Values", figure(math.prod(shape)))]
+    facts = [("Shape", shape_text(shape)), ("Type", str(kind)), ("Values", figure(math.prod(shape)))]
     sections, notes = [], []
     if kind.hasobject:
         notes.append("The values are pickled Python objects, which are never read here.")
     elif math.prod(shape):
         sections.append(grid("First values", _corner(reader, stream.tell(), shape, kind, is_fortran=is_fortran)))
-    return Preview("application/x-npy", facts, _page(sections, [], ""), notes)
+    return Preview("application/x-npy", facts, listed_page(sections, [], ""), notes)
 
 
 def _corner(reader: Reader, start: int, shape: tuple[int, ...], kind: Any, *, is_fortran: bool) -> Any:  # noqa: ANN401
@@ -191,20 +123,21 @@ def _npz(reader: Reader, ask: Ask) -> Preview:
             name = entry.filename.removesuffix(".npy")
             with archive.open(entry) as stream:
                 shape, is_fortran, kind = _npy_header(stream)
-                rows.append((name, _shape(shape), str(kind), bytes_text(entry.file_size)))
+                rows.append((name, shape_text(shape), str(kind), bytes_text(entry.file_size)))
                 items.append(name)
                 if name != chosen:
                     continue
                 if kind.hasobject:
                     notes.append("These values are pickled Python objects, which are never read here.")
-                elif math.prod(shape) and entry.file_size < 64 * MIB:
-                    body = MemoryReader(stream.read(64 * MIB))
-                    sections.append(
-                        grid(f"First values of {name}", _corner(body, 0, shape, kind, is_fortran=is_fortran))
-                    )
+                elif math.prod(shape[-1:]) * kind.itemsize * SHOWN_ROWS > MOST_UNPACKED and len(shape) > 1:
+                    notes.append(f"The rows of {name} are too long to be unpacked here: its values are not shown.")
+                elif math.prod(shape):
+                    body = ForwardReader(partial(archive.open, entry), entry.file_size)
+                    corner = _corner(body, stream.tell(), shape, kind, is_fortran=is_fortran)
+                    sections.append(grid(f"First values of {name}", corner))
     listed = section("Arrays", ("Name", "Shape", "Type", "Size"), rows, numbers=(3,))
     return Preview(
-        "application/x-npz", [("Arrays", figure(len(rows)))], _page([listed, *sections], items, chosen), notes
+        "application/x-npz", [("Arrays", figure(len(rows)))], listed_page([listed, *sections], items, chosen), notes
     )
 
 
@@ -214,10 +147,10 @@ def _safetensors(reader: Reader, ask: Ask) -> Preview:
         raise PreviewError("The header of this file has no possible length.")
     header = json.loads(reader.read(8, length))
     about = header.pop("__metadata__", {})
-    rows = [
-        (name, _shape(tuple(tensor["shape"])), tensor["dtype"], bytes_text(int.__sub__(*tensor["data_offsets"][::-1])))
-        for name, tensor in list(header.items())[:MOST_ENTRIES]
-    ]
+    rows = []
+    for name, tensor in list(header.items())[:MOST_ENTRIES]:
+        start, end = tensor["data_offsets"]
+        rows.append((name, shape_text(tuple(tensor["shape"])), tensor["dtype"], bytes_text(end - start)))
     values = sum(math.prod(tensor["shape"]) for tensor in header.values())
     facts = [("Tensors", figure(len(header))), ("Parameters", figure(values))]
     facts += [(shown(key, 40), shown(value, 100)) for key, value in list(about.items())[:10]]
@@ -227,15 +160,24 @@ def _safetensors(reader: Reader, ask: Ask) -> Preview:
     sections = [listed]
     chosen = ask.options.get("item", "")
     tensor = header.get(chosen)
-    if tensor is not None and tensor["dtype"] in TENSOR_TYPES and math.prod(tensor["shape"]):
-        import numpy as np
+    notes = []
+    if tensor is not None and tensor["dtype"] not in TENSOR_TYPES:
+        kind = shown(tensor["dtype"], 40)
+        notes.append(f"The values of {shown(chosen, 80)} are not shown: {kind} is a type that NumPy doesn't have.")
+    elif tensor is not None and math.prod(tensor["shape"]):
+        sections.append(grid(f"First values of {chosen}", _tensor_corner(reader, 8 + length, tensor)))
+    return Preview("application/x-safetensors", facts, listed_page(sections, list(header), chosen), notes)
 
-        start = 8 + length + tensor["data_offsets"][0]
-        kind = np.dtype(TENSOR_TYPES[tensor["dtype"]])
-        corner = _corner(reader, start, tuple(tensor["shape"]), kind, is_fortran=False)
-        sections.append(grid(f"First values of {chosen}", corner))
-    return Preview("application/x-safetensors", facts, _page(sections, list(header), chosen))
+
+def _tensor_corner(reader: Reader, start: int, tensor: dict[str, Any]) -> Any:  # noqa: ANN401
+    import numpy as np
+
+    kind = np.dtype(TENSOR_TYPES[tensor["dtype"]])
+    offset = start + tensor["data_offsets"][0]
+    corner = _corner(reader, offset, tuple(tensor["shape"]), kind, is_fortran=False)
+    return (corner.astype("<u4") << 16).view("<f4") if tensor["dtype"] == "BF16" else corner
 
 
-def _shape(shape: tuple[int, ...]) -> str:
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Write a shape."""
     return " x ".join(map(figure, shape)) or "one value"

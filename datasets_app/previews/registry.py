@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from datasets_app.previews.archives import ArchiveKind
-from datasets_app.previews.arrays import ArrayKind, Hdf5Kind
+from datasets_app.previews.arrays import ArrayKind
 from datasets_app.previews.comparison import ComparisonKind
 from datasets_app.previews.documents import NotebookKind, PdfKind
 from datasets_app.previews.encrypted import EncryptedKind
+from datasets_app.previews.hdf5 import Hdf5Kind
 from datasets_app.previews.images import ImageKind
 from datasets_app.previews.joined_tables import JoinedTablesKind
 from datasets_app.previews.markdown import MarkdownKind

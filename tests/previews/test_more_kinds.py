@@ -21,9 +21,9 @@ import pytest
 import zstandard
 from PIL import Image
 
-from datasets_app.previews.base import Ask, Budget, PreviewError, Product, Stream
+from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Stream
 from datasets_app.previews.process import stream_part
-from datasets_app.previews.registry import recognise
+from datasets_app.previews.registry import KINDS, recognise
 from tests.previews.test_kinds import Bytes, page, picture, show, texts
 
 FILES = {
@@ -185,6 +185,33 @@ def test_npz() -> None:
     assert shown.data["sections"][1]["rows"][1] == ["1", "0", "1", "0"]
 
 
+def test_a_large_array_of_an_npz() -> None:
+    sink = io.BytesIO()
+    values = np.zeros((3000, 3000), dtype=np.float64)
+    values[2, :3] = 1, 2, 3
+    np.savez_compressed(sink, large=values, long=np.zeros((2, 3_000_000)))
+    assert values.nbytes > 64 * 2**20
+    shown = page(sink.getvalue(), "a.npz", item="large")
+    assert shown.data["sections"][1]["rows"][2][:4] == ["2", "1", "2", "3"]
+    shown = page(sink.getvalue(), "a.npz", item="long")
+    assert len(shown.data["sections"]) == 1
+    assert "too long" in shown.notes[0]
+
+
+def tensors(kind: str, body: bytes, shape: list[int]) -> bytes:
+    raw = json.dumps({"layer": {"dtype": kind, "shape": shape, "data_offsets": [0, len(body)]}}).encode()
+    return struct.pack("<Q", len(raw)) + raw + body
+
+
+def test_types_of_tensors_that_numpy_lacks() -> None:
+    halves = (np.array([1.5, -2.0, 0.0], dtype="<f4").view("<u4") >> 16).astype("<u2")
+    shown = page(tensors("BF16", halves.tobytes(), [3]), "model.safetensors", item="layer")
+    assert shown.data["sections"][1]["rows"] == [["0", "1.5", "-2", "0"]]
+    shown = page(tensors("F8_E4M3", b"\0\1\2", [3]), "model.safetensors", item="layer")
+    assert len(shown.data["sections"]) == 1
+    assert "F8_E4M3" in shown.notes[0]
+
+
 def safetensors() -> bytes:
     body = np.arange(6, dtype="<f4").tobytes()
     header = {
@@ -211,6 +238,34 @@ def test_hdf5(tmp_path: Path) -> None:
     assert rows["/group/values"][2:] == ["10 x 10", "int64", "unit=mm"]
     assert rows["/outside"][1] == "link"
     assert shown.data["sections"][1]["rows"][1][1] == "10"
+
+
+def test_nothing_outside_of_an_hdf5_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"root:x:0:0:")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["x"] = [7, 8, 9]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("external", shape=(11,), dtype="i1", external=[(str(tmp_path / "secret"), 0, 11)])
+        layout = h5py.VirtualLayout((3,), "i8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "b.h5"), "x", (3,))
+        file.create_virtual_dataset("virtual", layout)
+        file["out"] = h5py.ExternalLink(str(tmp_path / "b.h5"), "/")
+        file["soft"] = h5py.SoftLink("/external")
+    data = (tmp_path / "a.h5").read_bytes()
+    for item in ("/external", "external", "/virtual", "/out/x", "/soft", "/./external"):
+        # In this process: outside of the sandbox, the files are there.
+        shown = KINDS["hdf5"].show(Bytes(data), Ask("a.h5", options={"item": item}))
+        assert isinstance(shown, Preview)
+        assert len(shown.data["sections"]) == 1, item
+        assert "2 data sets lie in other files" in shown.notes[0]
+        assert shown.data["items"] == []
+        kinds = {row[0]: row[1] for row in shown.data["sections"][0]["rows"]}
+        assert kinds == {
+            "/external": "external data set",
+            "/virtual": "virtual data set",
+            "/out": "link",
+            "/soft": "link",
+        }
 
 
 def test_gguf() -> None:
