@@ -21,6 +21,7 @@ from datasets_app.previews.base import (
     has_suffix,
     shown,
 )
+from datasets_app.previews.images import FORMATS
 from datasets_app.previews.markdown import render_markdown
 from datasets_app.previews.text import highlight
 
@@ -146,7 +147,7 @@ def _picture(encoded: str, left: list[int]) -> list[dict[str, str]]:
 
     try:
         raw = base64.b64decode(encoded)
-        image = Image.open(io.BytesIO(raw))
+        image = Image.open(io.BytesIO(raw), formats=FORMATS)
         if image.width * image.height > 20_000_000:  # noqa: PLR2004
             return [{"kind": "error", "text": "A picture is too large to be shown."}]
         flat = image.convert("RGBA")

@@ -21,6 +21,8 @@ from datasets_app.previews.base import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL.Image import Image
 
     from datasets_app.previews.base import Reader
@@ -47,8 +49,17 @@ NAMED: Final = (
     (b"P", (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"), "image/x-portable-anymap"),
     (b"", (".tga",), "image/x-tga"),
 )
+# What Pillow may decode. Of its others, some run programs (PostScript), and none was reviewed for strangers' files.
+FORMATS: Final = (
+    *("AVIF", "BMP", "CUR", "DDS", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "PSD", "QOI", "TGA", "TIFF"),
+    "WEBP",
+)
 # JPEG and the like are reduced while they are read; others need all pixels in memory.
 MOST_IN_MEMORY: Final = 110_000_000
+# Of what is in memory, so many pixels at a time are brought to RGB.
+STRIP_PIXELS: Final = 1_000_000
+# Where a picture says that it is to be turned.
+TURNS: Final = ("exif", "xmp", "Raw profile type exif")
 EXIF_PRIVATE: Final = frozenset({"GPSInfo", "MakerNote", "UserComment"})
 
 
@@ -112,7 +123,7 @@ def open_image(reader: Reader) -> Image:
     Image.MAX_IMAGE_PIXELS = None
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        image = Image.open(as_file(reader))
+        image = Image.open(as_file(reader), formats=FORMATS)
     except UnidentifiedImageError:
         raise PreviewError("This is no picture that can be decoded, or it is damaged.") from None
     pixels = image.width * image.height
@@ -178,10 +189,14 @@ def _draw(image: Image, number: int, side: int) -> Product:
     if image.width * image.height > MOST_IN_MEMORY:
         raise PreviewError(f"The picture has {image.width * image.height:,} pixels: too large to be drawn here.")
     image.load()
-    flat = _flat(image)
+    flat = _shrunk(image, side)
+    # The large one's memory.
+    image.close()
     if max(flat.size) > side:
         flat.thumbnail((side, side), Image.Resampling.LANCZOS if side < PICTURE_SIDE else Image.Resampling.BOX)
     flat = ImageOps.exif_transpose(flat)
+    # Nothing of what the file says about itself, such as a place, goes on.
+    flat.info = {}
     sink = io.BytesIO()
     if flat.mode == "RGBA":
         flat.save(sink, "WEBP", quality=85, method=2)
@@ -193,18 +208,46 @@ def _draw(image: Image, number: int, side: int) -> Product:
     return Product("image/webp" if flat.mode == "RGBA" else "image/jpeg", body)
 
 
-def _flat(image: Image) -> Image:
-    """Bring any mode to RGB or RGBA; figures of more than 8 bits are stretched from their least to their largest."""
+def _shrunk(image: Image, side: int) -> Image:
+    """Bring any mode to RGB or RGBA, not much larger than `side`: strip by strip, without a second whole picture."""
     from PIL import Image
 
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        import numpy as np
+    factor = max(1, max(image.size) // (2 * side))
+    high = max(1, STRIP_PIXELS // image.width // factor) * factor
+    strips = [(0, top, image.width, min(top + high, image.height)) for top in range(0, image.height, high)]
+    low_high = _range(image, strips) if _is_deep(image) else (0.0, 1.0)
+    mode = "RGBA" if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info else "RGB"
+    canvas = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    for box in strips:
+        strip = image.crop(box)
+        flat = _stretched(strip, *low_high) if _is_deep(image) else strip.convert(mode)
+        canvas.paste(flat.reduce(factor) if factor > 1 else flat, (0, box[1] // factor))
+    canvas.info = {key: image.info[key] for key in TURNS if key in image.info}
+    return canvas
 
-        values = np.asarray(image, dtype=np.float32)
+
+def _is_deep(image: Image) -> bool:
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
+
+
+def _range(image: Image, strips: Sequence[tuple[int, int, int, int]]) -> tuple[float, float]:
+    """Return the least and the largest finite value."""
+    import numpy as np
+
+    low, high = float("inf"), float("-inf")
+    for box in strips:
+        values = np.asarray(image.crop(box), dtype=np.float32)
         finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        scaled = np.nan_to_num((values - low) * (255.0 / ((high - low) or 1.0)))
-        return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGB")
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 1.0)
+
+
+def _stretched(image: Image, low: float, high: float) -> Image:
+    """Show figures of more than 8 bits from black, the least, to white, the largest."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float32)
+    scaled = np.nan_to_num((values - low) * (255.0 / ((high - low) or 1.0)))
+    return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8)).convert("RGB")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product
+from datasets_app.previews.base import Ask, Budget, MemoryReader, Preview, PreviewError, Product
+from datasets_app.previews.images import open_image
 from datasets_app.previews.process import run_preview
 from datasets_app.previews.registry import recognise
 
@@ -174,6 +177,39 @@ def test_pictures_of_every_mode(mode: str) -> None:
     product = show(picture(mode, (40, 30), form), f"a.{form.lower()}", "thumbnail")
     assert isinstance(product, Product)
     assert Image.open(io.BytesIO(product.body)).size == (40, 30)
+
+
+@pytest.mark.parametrize(("mode", "form"), [("RGB", "PNG"), ("RGBA", "PNG"), ("I;16", "PNG"), ("CMYK", "TIFF")])
+def test_a_hundred_megapixels_are_drawn_within_the_limit(mode: str, form: str) -> None:
+    options = {"compress_level": 1} if form == "PNG" else {"compression": "tiff_adobe_deflate"}
+    product = show(picture(mode, (10_000, 10_000), form, **options), f"a.{form.lower()}", "picture")
+    assert isinstance(product, Product)
+    drawn = Image.open(io.BytesIO(product.body))
+    assert drawn.size == (1600, 1600)
+    # Every strip is there, and the last one as well as the first.
+    assert np.ptp(np.asarray(drawn.convert("RGB")), axis=(0, 1)).max() <= 2
+
+
+def test_strips_of_a_picture_fit_together() -> None:
+    steps = np.arange(5000, dtype=np.uint16)[:, None].repeat(3001, axis=1)
+    sink = io.BytesIO()
+    Image.fromarray(steps).save(sink, "PNG")
+    product = show(sink.getvalue(), "a.png", "thumbnail")
+    assert isinstance(product, Product)
+    column = np.asarray(Image.open(io.BytesIO(product.body)).convert("L"))[:, 50].astype(int)
+    # From black to white without a step back, where strips begin too.
+    assert (column[0], column[-1]) == (pytest.approx(0, abs=4), pytest.approx(255, abs=4))
+    assert np.diff(column).min() >= -3
+
+
+def test_postscript_is_never_run() -> None:
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n"
+    with pytest.raises(PreviewError, match="no picture that can be decoded"):
+        open_image(MemoryReader(script))
+    saved = {"data": {"image/png": base64.b64encode(script).decode()}}
+    book = {"cells": [{"cell_type": "code", "source": "1", "outputs": [saved]}]}
+    shown = page(json.dumps(book).encode(), "a.ipynb")
+    assert shown.data["cells"][0]["outputs"] == [{"kind": "error", "text": "A picture is damaged."}]
 
 
 def test_pages_of_a_tiff() -> None:
