@@ -27,7 +27,7 @@ from datasets_app.previews.base import (
     has_suffix,
     shown,
 )
-from datasets_app.previews.table_files import GZIP, ZSTD
+from datasets_app.previews.packing import GZIP, ZSTD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

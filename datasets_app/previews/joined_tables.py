@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from datasets_app.previews.base import Ask, Kind, Preview, PreviewError, as_file, figure
-from datasets_app.previews.table_files import TableFile, open_table, table_format
-from datasets_app.previews.tables import answer_query, parquet_dataset
+from datasets_app.previews.table_base import TableFile
+from datasets_app.previews.table_files import open_table, table_format
+from datasets_app.previews.table_sql import answer_query, parquet_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # The column that says from which file a row is.
 SOURCE: Final = "file_path"
-SNIFFED: Final = 64
+SNIFFED: Final = 16 * 1024
 
 
 class JoinedTablesKind(Kind):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from datasets_app.previews.base import MIB, Ask, Kind, Preview, PreviewError, as_file, shown
 from datasets_app.previews.images import open_image, tell_place
 from datasets_app.previews.markdown import split_front_matter
+from datasets_app.previews.packing import GZIP, ZSTD
 from datasets_app.previews.plain import decode_text
 from datasets_app.previews.registry import modality, recognise
 from datasets_app.previews.sensitive import count_personal, find_secrets
-from datasets_app.previews.table_files import GZIP, ZSTD, open_table
+from datasets_app.previews.table_files import open_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,8 +6,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from datasets_app.previews.base import MIB, PreviewError, figure, shown
-from datasets_app.previews.table_files import TableFile, as_text, open_table
-from datasets_app.previews.tables import cells, connect, quoted
+from datasets_app.previews.table_base import TableFile
+from datasets_app.previews.table_files import open_table
+from datasets_app.previews.table_sql import cells, connect, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ def compare_tables(readers: Sequence[Reader], names: Sequence[str], key: str) ->
     tables = [open_table(reader, name) for reader, name in zip(readers, names, strict=True)]
     connection = connect()
     for place, word in enumerate(("old", "new")):
-        _load(connection, word, tables[place], readers[place], notes)
+        _load(connection, word, tables[place], notes)
     types = [_types(connection, word) for word in ("old", "new")]
     common = [name for name in types[0] if name in types[1]]
     keys = [name for name in common if _is_unique(connection, name, types[0][name], types[1][name])]
@@ -55,7 +56,7 @@ def compare_tables(readers: Sequence[Reader], names: Sequence[str], key: str) ->
     return data | found, notes
 
 
-def _load(connection: Any, word: str, table: TableFile, reader: Reader, notes: list[str]) -> None:  # noqa: ANN401
+def _load(connection: Any, word: str, table: TableFile, notes: list[str]) -> None:  # noqa: ANN401
     import duckdb
     import pyarrow as pa
 
@@ -66,39 +67,46 @@ def _load(connection: Any, word: str, table: TableFile, reader: Reader, notes: l
         notes.append(
             f"Of the {word} table the first {MOST_COLUMNS} of {figure(len(table.schema))} columns are compared."
         )
-    for source in (table, None):
-        taken = source or as_text(table, reader)
-        bounded = _Bounded(taken, selected)
-        schema = pa.schema([taken.schema.field(name) for name in selected])
-        connection.register("incoming", pa.RecordBatchReader.from_batches(schema, bounded.batches()))
-        try:
-            connection.execute(f"CREATE OR REPLACE TABLE {word} AS SELECT * FROM incoming")  # noqa: S608 - old or new
-        except (duckdb.Error, pa.ArrowInvalid, PreviewError):
-            if source is None or table.format not in {"CSV", "TSV"}:
-                raise
-            continue
-        finally:
-            connection.unregister("incoming")
-        if bounded.is_cut:
-            notes.append(f"Of the {word} table the first {figure(bounded.rows)} rows are compared.")
-        return
+    bounded = _Bounded(table, len(selected))
+    try:
+        _fill(connection, word, bounded)
+    except (duckdb.Error, pa.ArrowInvalid, PreviewError):
+        if table.as_text is None or not table.tally.contradiction:
+            raise
+        table = table.as_text()
+        bounded = _Bounded(table, len(selected))
+        _fill(connection, word, bounded)
+    if bounded.is_cut:
+        notes.append(f"Of the {word} table the first {figure(bounded.rows)} rows are compared.")
+    notes += [f"The {word} table: {note}" for note in table.notes()]
+
+
+def _fill(connection: Any, word: str, bounded: _Bounded) -> None:  # noqa: ANN401
+    import pyarrow as pa
+
+    connection.register("incoming", pa.RecordBatchReader.from_batches(bounded.schema, bounded.batches()))
+    try:
+        connection.execute(f"CREATE OR REPLACE TABLE {word} AS SELECT * FROM incoming")  # noqa: S608 - old or new
+    finally:
+        connection.unregister("incoming")
 
 
 class _Bounded:
     """The first batches of a table, as many as are compared."""
 
-    def __init__(self, table: TableFile, names: list[str]) -> None:
-        self._table, self._names = table, names
+    def __init__(self, table: TableFile, columns: int) -> None:
+        self._table, self._columns = table, columns
+        self.schema = table.part_schema(columns)
         self.rows = 0
         self.is_cut = False
 
     def batches(self) -> Iterator[Any]:
         size = 0
-        for batch in self._table.batches():
+        for batch in self._table.batches(self._columns):
             if self.rows >= MOST_ROWS or size >= MOST_BYTES:
                 self.is_cut = True
                 return
-            part = batch.select(self._names).slice(0, MOST_ROWS - self.rows)
+            part = batch.slice(0, MOST_ROWS - self.rows)
             self.is_cut = part.num_rows < batch.num_rows
             self.rows, size = self.rows + part.num_rows, size + part.nbytes
             yield part
