@@ -21,9 +21,18 @@ from datasets_app.previews.base import (
 if TYPE_CHECKING:
     from datasets_app.previews.base import Reader
 
-MPEG_MAGIC: Final = (b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
-AUDIO_MAGIC: Final = (b"ID3", b"fLaC", b"OggS", b"FORM", b".snd", b"caff", *MPEG_MAGIC)
-VIDEO_MAGIC: Final = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"\0\0\1\xba", b"\0\0\1\xb3")
+# Long enough to be believed whatever the name is.
+MAGIC: Final = (b"fLaC\0", b"OggS\0", b"\x1a\x45\xdf\xa3", b"FLV\x01", b".snd\0\0\0", b"caff\0\1")
+# These count only together with a name of sound or film.
+NAMED_MAGIC: Final = (
+    *(b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9", b"\0\0\1\xba", b"\0\0\1\xb3"),
+    *(b"FORM", b".snd", b"caff"),
+)
+# What ISO base media files are of that are no pictures; `images` comes first for AVIF.
+PICTURES: Final = frozenset({b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+# A transport stream is packets of 188 bytes (192 with a time before each), which begin with G.
+PACKETS: Final = ((188, 0), (192, 4))
+SYNC: Final = 0x47
 AUDIO_NAMES: Final = (".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff", ".au", ".caf")
 VIDEO_NAMES: Final = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".flv", ".mpg", ".mpeg", ".ogv", ".3gp", ".ts")
 # What browsers play; for the others there are the facts, the waveform and the poster.
@@ -57,11 +66,13 @@ class MediaKind(Kind):
     parts: ClassVar[tuple[str, ...]] = ("spectrogram", "picture", "thumbnail")
 
     def recognises(self, head: bytes, name: str) -> bool:
-        """Ask magic and name together, since the magics are short."""
+        """Ask the magic, and the name as well where that is short."""
         riff = head[:4] in {b"RIFF", b"RF64"} and head[8:12] in {b"WAVE", b"AVI "}
-        iso = head[4:8] == b"ftyp"
-        named = has_suffix(name, *AUDIO_NAMES, *VIDEO_NAMES)
-        return riff or (named and (iso or head.startswith((*AUDIO_MAGIC, *VIDEO_MAGIC)) or head[:1] == b"\x47"))
+        aiff = head[:4] == b"FORM" and head[8:12] in {b"AIFF", b"AIFC"}
+        iso = head[4:8] == b"ftyp" and head[8:12] not in PICTURES
+        if riff or aiff or iso or head.startswith(MAGIC) or _is_transport(head):
+            return True
+        return has_suffix(name, *AUDIO_NAMES, *VIDEO_NAMES) and head.startswith(NAMED_MAGIC)
 
     def show(self, reader: Reader, ask: Ask) -> Preview | Product:
         """Tell the facts, or draw a part."""
@@ -79,6 +90,14 @@ class MediaKind(Kind):
             if ask.part:
                 return _poster(container, THUMBNAIL_SIDE if ask.part == "thumbnail" else PICTURE_SIDE)
             return _facts(container, ask)
+
+
+def _is_transport(head: bytes) -> bool:
+    """Tell a transport stream by several packets in a row; text may begin with a G, too."""
+    return any(
+        len(head) > start + 3 * size and all(head[at] == SYNC for at in range(start, min(len(head), 8 * size), size))
+        for size, start in PACKETS
+    )
 
 
 def _facts(container: Any, ask: Ask) -> Preview:  # noqa: ANN401 - an av.InputContainer

@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import random
+import shutil
 import struct
+import subprocess
 import tarfile
 import wave
 import zipfile
@@ -138,6 +140,44 @@ def test_a_stream_may_be_left() -> None:
     stream.blocks.close()  # type: ignore[attr-defined] # a generator
     workers = [one for one in psutil.Process().children(recursive=True) if "previews.worker" in " ".join(one.cmdline())]
     assert workers == []
+
+
+def locked(files: dict[str, bytes]) -> bytes:
+    """Make a ZIP whose entries say that they are encrypted, in both of their headers."""
+    raw = bytearray(stored(files))
+    with zipfile.ZipFile(io.BytesIO(bytes(raw))) as archive:
+        for entry in archive.infolist():
+            raw[entry.header_offset + 6] |= 1
+    at = raw.find(b"PK\1\2")
+    while at >= 0:
+        raw[at + 8] |= 1
+        at = raw.find(b"PK\1\2", at + 4)
+    return bytes(raw)
+
+
+def test_a_zip_with_a_password() -> None:
+    data = locked({"secret.txt": b"0123456789ab", "more/secret.csv": b"x\n1\n"})
+    shown = page(data, "a.zip")
+    assert "2 of the files are encrypted" in shown.notes[0]
+    assert [(line["name"], line.get("is_locked")) for line in arranged(data, "a.zip")["lines"]] == [
+        ("more", None),
+        ("secret.txt", True),
+    ]
+    with pytest.raises(PreviewError, match="encrypted"):
+        page(data, "a.zip", member="secret.txt")
+    with pytest.raises(PreviewError, match="encrypted"):
+        taken(data, "a.zip", "secret.txt")
+
+
+def test_a_zip_with_a_password_by_the_tool(tmp_path: Path) -> None:
+    if shutil.which("zip") is None:
+        pytest.skip("zip is not installed")
+    (tmp_path / "secret.txt").write_text("meow\n" * 100)
+    subprocess.run(["zip", "-q", "-P", "pass", "a.zip", "secret.txt"], cwd=tmp_path, check=True)
+    data = (tmp_path / "a.zip").read_bytes()
+    assert "1 of the files are encrypted" in page(data, "a.zip").notes[0]
+    with pytest.raises(PreviewError, match="encrypted"):
+        page(data, "a.zip", member="secret.txt")
 
 
 def test_a_member_that_is_not_there_and_one_that_is_damaged() -> None:
@@ -373,6 +413,36 @@ def test_film() -> None:
     product = show(film(), "a.mp4", "thumbnail")
     assert isinstance(product, Product)
     assert Image.open(io.BytesIO(product.body)).size == (160, 120)
+
+
+def transport(packets: int) -> bytes:
+    return b"".join(b"G" + bytes(187) for _ in range(packets))
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"fLaC\0\0\0\x22" + bytes(40), "media"),
+        (b"OggS\0\2" + bytes(40), "media"),
+        (b"\x1a\x45\xdf\xa3" + bytes(40), "media"),
+        (b"\0\0\0\x20ftypisom" + bytes(40), "media"),
+        (b"\0\0\0\x20ftypM4A " + bytes(40), "media"),
+        (b"\0\0\0\x20ftypavif" + bytes(40), "image"),
+        (b"FORM\0\0\0\x20AIFFCOMM" + bytes(40), "media"),
+        (transport(8), "media"),
+    ],
+)
+def test_sound_and_film_are_known_by_their_bytes(head: bytes, kind: str) -> None:
+    for name in ("a.bin", "a"):
+        found = recognise(head, name)
+        assert found is not None
+        assert found.name == kind
+
+
+def test_typescript_is_no_film() -> None:
+    code = b"GREETING = 1\nexport const a = GREETING;\n" * 40
+    assert texts(page(code, "a.ts"))[0] == "GREETING = 1"
+    assert texts(page(b"Good morning\n", "a.mpg")) == ["Good morning"]
 
 
 @pytest.mark.parametrize(
