@@ -190,7 +190,7 @@ class _Bounded:
 
 
 def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product | Stream:
-    from datasets_app.previews.registry import recognise
+    from datasets_app.previews.registry import recognise, text_instead
 
     member = _open_member(reader, ask.name, wanted)
     if ask.part == "member":
@@ -202,16 +202,25 @@ def _show_member(reader: Reader, ask: Ask, wanted: str) -> Preview | Product | S
         part=ask.part,
         options={key: value for key, value in ask.options.items() if key != "member"},
     )
-    kind = recognise(member.read(0, 64 * 1024), inner_ask.name)
+    head = member.read(0, 64 * 1024)
+    kind = recognise(head, inner_ask.name)
     facts = [("Size inside", bytes_text(member.size))]
     if kind is None or isinstance(kind, ArchiveKind):
         return Preview("application/octet-stream", facts, {"member": wanted, "kind": ""})
-    answer = kind.show(member, inner_ask)
+    notes: list[str] = []
+    try:
+        answer = kind.show(member, inner_ask)
+    except Exception as error:
+        text = text_instead(kind, head, inner_ask.name)
+        if text is None:
+            raise
+        kind, answer = text, text.show(member, inner_ask)
+        notes = [f"{shown(' '.join(str(error).split()))} It is shown as text."]
     if not isinstance(answer, Preview):
         return answer
     page = kind.arrange(answer, inner_ask)
-    inner = {"kind": kind.template, "label": kind.label, "data": page.data, "notes": page.notes}
-    return Preview(page.media_type, [*facts, *page.facts], {"member": wanted, **inner})
+    inner = {"kind": kind.template, "label": kind.label, "data": page.data, "notes": [*notes, *page.notes]}
+    return Preview(page.media_type, [*facts, *page.facts], {"member": wanted, **inner}, notes)
 
 
 def _blocks(member: Reader) -> Iterator[bytes]:

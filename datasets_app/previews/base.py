@@ -201,6 +201,10 @@ class Kind(ABC):
         """Make the page of several files; those kinds that know of one alone show the first."""
         return self.show(readers[0], ask)
 
+    def is_text(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - for those that are
+        """Tell whether a recognised file may be shown as text where `show` fails."""
+        return False
+
     def arrange(self, page: Preview, ask: Ask) -> Preview:  # noqa: ARG002 - for those that have something to arrange
         """Choose what is shown of a kept page, in the process of the web server: only figures and texts."""
         return page

@@ -92,10 +92,14 @@ class NotebookKind(Kind):
         """Ask the name, and whether it is an object."""
         return has_suffix(name, ".ipynb") and head.lstrip()[:1] == b"{"
 
+    def is_text(self, head: bytes, name: str) -> bool:  # noqa: ARG002
+        """Say yes."""
+        return True
+
     def show(self, reader: Reader, ask: Ask) -> Preview:  # noqa: ARG002
         """Show the cells."""
         if reader.size > MOST_NOTEBOOK:
-            raise PreviewError(f"A notebook of more than {MOST_NOTEBOOK // MIB} MiB is shown as text.")
+            raise PreviewError(f"A notebook of more than {MOST_NOTEBOOK // MIB} MiB is not opened here.")
         book = json.loads(reader.read(0, reader.size))
         cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]
         language = _language(book)

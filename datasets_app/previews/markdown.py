@@ -24,6 +24,10 @@ class MarkdownKind(Kind):
         """Ask the name, then whether it is text at all."""
         return name.endswith((".md", ".markdown", ".mdown")) and decode_text(head) is not None
 
+    def is_text(self, head: bytes, name: str) -> bool:  # noqa: ARG002
+        """Say yes."""
+        return True
+
     def show(self, reader: Reader, ask: Ask) -> Preview:  # noqa: ARG002
         """Render it; front matter becomes facts."""
         decoded = decode_text(reader.read(0, MOST_BYTES))

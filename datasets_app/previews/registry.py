@@ -17,6 +17,7 @@ from datasets_app.previews.images import ImageKind
 from datasets_app.previews.joined_tables import JoinedTablesKind
 from datasets_app.previews.markdown import MarkdownKind
 from datasets_app.previews.media import MediaKind
+from datasets_app.previews.plain import decode_text
 from datasets_app.previews.structured import JsonKind
 from datasets_app.previews.tables import TableKind
 from datasets_app.previews.text import TextKind
@@ -50,6 +51,12 @@ def recognise(head: bytes, name: str) -> Kind | None:
     """Return the kind of a file by its first bytes (64 KiB are plenty) and its name; None for unknown bytes."""
     lower = name.lower()
     return next((kind for kind in _IN_ORDER if head and kind.recognises(head, lower)), None)
+
+
+def text_instead(kind: Kind, head: bytes, name: str) -> Kind | None:
+    """Return the kind that shows a file as text where `kind` failed; None where it is no text."""
+    is_text = kind.is_text(head, name.lower()) and decode_text(head) is not None
+    return KINDS[TextKind.name] if is_text else None
 
 
 _MODALITIES: Final = {

@@ -29,10 +29,14 @@ class JsonKind(Kind):
         named = name.endswith((".json", ".geojson", ".jsonld", ".topojson"))
         return named and head.lstrip()[:1] in {b"{", b"["} and decode_text(head) is not None
 
+    def is_text(self, head: bytes, name: str) -> bool:  # noqa: ARG002
+        """Say yes."""
+        return True
+
     def show(self, reader: Reader, ask: Ask) -> Preview:  # noqa: ARG002
         """Parse it and make the tree."""
         if reader.size > MOST_BYTES:
-            raise PreviewError(f"JSON of more than {MOST_BYTES // MIB} MiB is shown as text.")
+            raise PreviewError(f"JSON of more than {MOST_BYTES // MIB} MiB is not made into a tree.")
         try:
             value = json.loads(reader.read(0, reader.size))
         except RecursionError:

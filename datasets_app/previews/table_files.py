@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 64 * 1024
 TEXT_SUFFIXES: Final = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+TEXT_FORMATS: Final = frozenset({"csv", "tsv", "jsonl", "json"})
 MAGIC: Final = {b"PAR1": "parquet", b"ARROW1": "arrow", b"FEA1": "feather"}
 # A stream of Arrow begins with a mark that says that a length follows: too short to be believed without the name.
 ARROW_STREAM: Final = b"\xff\xff\xff\xff"

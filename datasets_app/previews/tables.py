@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from datasets_app.previews import table_statistics
 from datasets_app.previews.base import MOST_COLUMNS, PAGE_ROWS, Ask, Kind, Preview, figure, shown
-from datasets_app.previews.table_files import open_table, table_format
+from datasets_app.previews.table_files import TEXT_FORMATS, open_table, table_format
 from datasets_app.previews.table_sql import answer_query, cells, columns_of, connect, is_number, quoted, source_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ class TableKind(Kind):
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask magic and name."""
         return table_format(head, name) != ""
+
+    def is_text(self, head: bytes, name: str) -> bool:
+        """Ask the format."""
+        return table_format(head, name) in TEXT_FORMATS
 
     def show(self, reader: Reader, ask: Ask) -> Preview:
         """Show a page of rows; with the option `view`, statistics or the answer to a query in SQL."""

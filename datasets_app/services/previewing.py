@@ -15,7 +15,7 @@ from datasets_app.errors import NotFound, Unavailable
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Stream
 from datasets_app.previews.plain import PlainPreview, preview_plainly
 from datasets_app.previews.process import run_preview, stream_part
-from datasets_app.previews.registry import recognise
+from datasets_app.previews.registry import recognise, text_instead
 from datasets_app.previews.sandbox import Sandbox
 from datasets_app.services import preview_cache
 from datasets_app.services.content import read_blob
@@ -95,9 +95,18 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     ask = Ask(file.name.lower(), options=_clean(options))
     answer = _answer(file.blob, kind, ask)
     if isinstance(answer, Preview):
-        page = kind.arrange(answer, ask)
-        return Shown(plain, kind=kind.name, label=kind.label, page=page, template=kind.template)
+        return _shown(plain, kind, answer, ask)
+    text = text_instead(kind, head, file.name)
+    lines = _answer(file.blob, text, ask) if text is not None else None
+    if text is not None and isinstance(lines, Preview):
+        lines.notes.insert(0, f"{answer} It is shown as text.")
+        return _shown(plain, text, lines, ask)
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
+
+
+def _shown(plain: PlainPreview, kind: Kind, answer: Preview, ask: Ask) -> Shown:
+    page = kind.arrange(answer, ask)
+    return Shown(plain, kind=kind.name, label=kind.label, page=page, template=kind.template)
 
 
 def make_product(file: File, *, part: str, options: Mapping[str, str] | None = None) -> Product:

@@ -189,6 +189,12 @@ def test_a_member_that_is_not_there_and_one_that_is_damaged() -> None:
         b"".join(taken(bytes(whole), "a.zip", "a").blocks)
 
 
+def test_a_member_that_is_no_json_is_shown_as_text() -> None:
+    shown = page(packed({"a.json": b'{"a": 1'}), "a.zip", member="a.json")
+    assert shown.data["kind"] == "text"
+    assert "It is shown as text." in shown.notes[0]
+
+
 def test_what_is_dangerous_in_archives_is_said_and_not_done() -> None:
     escaping = page(tar({"../../etc/passwd": b"x"}), "a.tar")
     assert "lead out of the archive" in escaping.notes[0]

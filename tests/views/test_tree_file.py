@@ -28,6 +28,7 @@ FILES = {
     "long.csv": b"a,b\n" * 50_000,
     "long.txt": b"some words\n" * 50_000,
     "damaged.parquet": b"PAR1" + b"words " * 20_000,
+    "broken.json": b'{"a": [\n' + b"1,\n" * 60_000,
     "umlaut.txt": "Die Größe der Straße".encode("cp1252"),
     "empty": b"",
     "model.bin": bytes(range(256)),
@@ -84,6 +85,15 @@ def test_what_is_damaged_falls_back_to_its_first_bytes(client: Client) -> None:
     page = client.get(f"{URL}damaged.parquet").content.decode()
     assert "Below is what it begins with." in page
     assert "truncated: the first 65.5 kB of 120 kB" in page
+
+
+def test_text_that_is_not_what_it_is_named_comes_in_parts(client: Client) -> None:
+    page = client.get(f"{URL}broken.json").content.decode()
+    assert "This is no valid JSON" in page
+    assert "It is shown as text." in page
+    assert "line=1001" in page
+    part = client.get(f"{URL}broken.json?go=50000").content.decode()
+    assert 'id="L50000"' in part
 
 
 def test_old_western_text_is_read(client: Client) -> None:
