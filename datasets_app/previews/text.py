@@ -46,6 +46,10 @@ class TextKind(Kind):
             notes.append(f"{cut} long lines are cut after {MOST_LINE} characters.")
         end = at + taken
         more = None if end >= reader.size else {"at": end, "line": line + len(lines)}
+        if more is not None and encoding not in WIDE and not raw[:taken].endswith(b"\n"):
+            # The same line once more, not the next one.
+            more["line"] -= 1
+            notes.append(f"Line {more['line']:,} is too long to be shown at once: it goes on in the next part.")
         data = {
             "lines": [_cut(one) for one in lines],
             "first_line": line,

@@ -165,6 +165,21 @@ def test_text_by_window() -> None:
     assert "last one" in beyond.notes[0]
 
 
+def test_a_line_that_is_longer_than_a_window_is_one_line() -> None:
+    data = b"first\n" + b"x" * 500_000 + b"\nthird\n"
+    at, line, seen = "0", "1", []
+    while True:
+        shown = page(data, "a.txt", at=at, line=line)
+        seen.append((shown.data["first_line"], len(shown.data["lines"])))
+        if shown.data["next"] is None:
+            break
+        assert "too long to be shown at once" in " ".join(shown.notes) or shown.data["next"]["line"] in {2, 3}
+        at, line = str(shown.data["next"]["at"]), str(shown.data["next"]["line"])
+    first_line, lines = seen[-1]
+    assert first_line + lines - 1 == 3
+    assert texts(shown)[-1] == "third"
+
+
 def test_code_is_coloured() -> None:
     shown = page(b"def f():\n    return 1\n", "a.py")
     assert ["k", "def"] in [list(word) for line in shown.data["lines"] for word in line]
