@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
 import json
 import random
+import struct
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import psutil
 import pytest
 
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError
 from datasets_app.previews.process import run_preview, start_worker
-from datasets_app.previews.registry import KINDS
+from datasets_app.previews.registry import KINDS, recognise
 from tests.previews.nursery import Nursery
 from tests.previews.test_kinds import Bytes, parquet, picture
-from tests.previews.test_more_kinds import ARCHIVES, FILES, film, packed, pdf, safetensors
+from tests.previews.test_more_kinds import ARCHIVES, FILES, film, packed, pdf, safetensors, sound
+from tests.previews.test_tables import TABLE, arrow_file, arrow_stream
 
 CASES = 50
 NIGHTLY_CASES = 2000
@@ -44,10 +49,7 @@ NAMES = [
 
 
 def hdf5() -> bytes:
-    import io
-
     import h5py
-    import numpy as np
 
     sink = io.BytesIO()
     with h5py.File(sink, "w") as file:
@@ -144,6 +146,49 @@ def test_broken_files(kind: str, nursery: Nursery) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_very_many_broken_files(kind: str, nursery: Nursery) -> None:
     drill(kind, NIGHTLY_CASES, nursery)
+
+
+def further() -> list[tuple[str, bytes]]:
+    """One file of each format besides those in SAMPLES."""
+    gguf = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + struct.pack("<Q", 1) + b"a" + struct.pack("<II", 4, 7)
+    gguf += struct.pack("<Q", 1) + b"w" + struct.pack("<IQIQ", 1, 8, 0, 0)
+    onnx = b"\x08\x07\x12\x04test\x3a\x0c\x0a\x06\x22\x04Relu\x12\x02hi"
+    array = io.BytesIO()
+    np.save(array, np.arange(60).reshape(6, 10))
+    csv = b"x,y\n" + b"1,one\n2,two\n" * 50
+    lines = b'{"x": 1, "y": "one"}\n{"x": 2, "y": null}\n' * 50
+    return [
+        ("a.csv", csv),
+        ("a.csv.gz", gzip.compress(csv)),
+        ("a.jsonl", lines),
+        ("a.json.gz", gzip.compress(lines)),
+        ("a.arrow", arrow_file(TABLE)),
+        ("a.arrow", arrow_stream()),
+        ("a.gguf", gguf),
+        ("a.onnx", onnx),
+        ("a.npy", array.getvalue()),
+        ("a.wav", sound(0.2)),
+        ("a.tiff", picture("RGB", (60, 40), "TIFF")),
+    ]
+
+
+@pytest.mark.parametrize(("name", "data"), further(), ids=lambda value: value if isinstance(value, str) else "")
+def test_further_formats(name: str, data: bytes, nursery: Nursery) -> None:
+    chance = random.Random(name)
+    kind = recognise(data, name)
+    assert kind is not None
+    assert isinstance(run_preview(kind.name, Bytes(data), Ask(name)), Preview)
+    for case in range(20):
+        # Recognised as a page does it; each fourth under another kind's name.
+        label = chance.choice(NAMES) if case % 4 == 3 else name
+        raw = damage(data, chance)
+        found = recognise(raw, label)
+        if found is not None:
+            budget = Budget(seconds=SECONDS)
+            with contextlib.suppress(PreviewError):
+                run_preview(found.name, Bytes(raw), Ask(label), budget=budget, start=nursery.start)
+    assert nursery.peak < MOST_MEMORY
+    assert nursery.children() == []
 
 
 def test_every_kind_of_archive_is_drilled(nursery: Nursery) -> None:
