@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from datasets_app.models import Blob, Damage, DamagedPath, Directory, File, StagedFile, Subdirectory, Version
+from datasets_app.models import Blob, Damage, DamagedPath, Directory, StagedFile, Version
 from datasets_app.models.bulk import insert_rows
 from datasets_app.models.fields import below
-from datasets_app.store.paths import KEY_SEPARATOR
+from datasets_app.services.damage_places import find_unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,24 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of one damage; a blob may be at a million places.
-MOST_PATHS = 1_000
 SHOWN = 20
 MOST_LOOKED_AT = 100_000
 LOST = "The stored bytes of this file were lost. Send it again."
-
-_PLACES = f"""
-WITH RECURSIVE up(directory_id, path) AS (
-    %s
-    UNION ALL
-    SELECT s.parent_id, CASE WHEN up.path = '' THEN s.name ELSE s.name || '{KEY_SEPARATOR}' || up.path END
-    FROM up JOIN {Subdirectory._meta.db_table} s ON s.child_id = up.directory_id
-)
-SELECT v.id, up.path FROM up JOIN {Version._meta.db_table} v ON v.root_id = up.directory_id LIMIT {MOST_PATHS}
-"""  # noqa: S608 - only names of our own tables
-_OF_BLOB = _PLACES % f"SELECT f.directory_id, CAST(f.name AS text) FROM {File._meta.db_table} f WHERE f.blob_id = %s"  # noqa: S608
-# The collation of names, which PostgreSQL doesn't guess for a text of no column.
-_OF_DIRECTORY = _PLACES % f"SELECT d.id, CAST('' AS text){{}} FROM {Directory._meta.db_table} d WHERE d.id = %s"  # noqa: S608
 
 
 def record_damage(
@@ -56,28 +41,46 @@ def record_damage(
         made = [Damage(blob=blob, directory=directory, cause=cause, detail=detail, run=run)]
         Damage.objects.bulk_create(made, ignore_conflicts=True)
         found = Damage.objects.open().get(blob=blob, directory=directory)
-    if not found.is_traced:
-        trace_damage(found)
+    trace_damage(found)
     return found
 
 
 def trace_damage(damage: Damage) -> None:
-    """Find the versions and paths that a damage touches, and let open versions ask for lost bytes again."""
-    of_directory = _OF_DIRECTORY.format(' COLLATE "C"' if connection.vendor == "postgresql" else "")
-    with connection.cursor() as cursor:
-        cursor.execute(_OF_BLOB if damage.blob_id else of_directory, [damage.blob_id or damage.directory_id])
-        places = cursor.fetchall()
+    """Find the versions and paths that a damage touches, and let open versions ask for lost bytes again.
+
+    Versions that were sealed since it was last traced are added.
+    """
+    places = find_unmarked(damage)
     with transaction.atomic():
-        if not Damage.objects.filter(pk=damage.pk, is_traced=False).update(is_traced=True):
+        # Who traces it too waits here, and then finds the rows written.
+        held = Damage.objects.open().select_for_update().filter(pk=damage.pk).first()
+        if held is None:
             return
-        alive = set(Version.objects.filter(pk__in={pk for pk, _ in places}).values_list("pk", flat=True))
+        marked = set(held.paths.values_list("version_id", flat=True).distinct())
+        alive = set(Version.objects.filter(pk__in={pk for pk, _ in places}).values_list("pk", flat=True)) - marked
         rows = [(damage.pk, version, path) for version, path in places if version in alive]
         insert_rows(DamagedPath, ("damage_id", "version_id", "path"), rows)
-        if damage.blob_id is not None:
-            staged = StagedFile.objects.filter(blob=damage.blob_id, version__status__in=Version.OPEN)
-            staged.update(blob=None, upload=None, offset=0, error=LOST)
+        is_news = not held.is_traced or bool(rows)
+        if not held.is_traced:
+            Damage.objects.filter(pk=damage.pk).update(is_traced=True)
+            if damage.blob_id is not None:
+                staged = StagedFile.objects.filter(blob=damage.blob_id, version__status__in=Version.OPEN)
+                staged.update(blob=None, upload=None, offset=0, error=LOST)
     damage.is_traced = True
-    _tell(damage)
+    if is_news:
+        _tell(damage)
+
+
+def mark_version(version: Version, places: Iterable[tuple[int, str]]) -> None:
+    """Note what is damaged in a version that is just being sealed, in the caller's transaction.
+
+    `places` are what `find_in_tree` told of its root: it shares what was found damaged before.
+    """
+    alive = set(Damage.objects.open().filter(pk__in={pk for pk, _ in places}).values_list("pk", flat=True))
+    rows = [(damage, version.pk, path) for damage, path in places if damage in alive]
+    if rows:
+        insert_rows(DamagedPath, ("damage_id", "version_id", "path"), rows)
+        logger.error("%s was sealed with %d paths that are known to be damaged", version.label, len(rows))
 
 
 def heal(damage: Damage) -> None:

@@ -29,6 +29,8 @@ from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
+from datasets_app.services.damage_places import find_in_tree
+from datasets_app.services.damages import mark_version
 from datasets_app.services.finishing import finish_arrived
 from datasets_app.services.labels import find_number
 from datasets_app.services.recipes import composed_entries, is_composed
@@ -246,6 +248,7 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
     version.root = Directory.objects.filter(pk=root_id).first()
     key = manifests.store_manifest(version, progress=beat)
     warnings = _case_warnings(builder.clashes)
+    damaged = find_in_tree(root_id)
     with transaction.atomic():
         trees.hold_tree(root_id)
         now = timezone.now()
@@ -260,6 +263,7 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
         )
         if not done:
             return
+        mark_version(version, damaged)
         Dataset.objects.filter(pk=version.dataset_id).update(updated_at=now)
         enqueue(MEASURE_TASK)
         if version.root is not None:

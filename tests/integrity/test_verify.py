@@ -18,9 +18,11 @@ from django.utils import timezone
 from datasets_app import tasks
 from datasets_app.errors import Conflict, Forbidden, NotFound, Unavailable
 from datasets_app.models import Blob, Damage, DamagedPath, Directory, Pack, StagedFile, Verification, Version
-from datasets_app.services import content, integrity, verifying
+from datasets_app.services import content, damage_places, integrity, verifying
 from datasets_app.services.garbage.sweep import open_door
 from datasets_app.services.integrity import describe_integrity, run_verification, verify_dataset, verify_everything
+from datasets_app.services.moving import Move, move_paths
+from datasets_app.services.versions import create_version, run_seal, seal_version
 from tests.factories import (
     make_available_version,
     make_dataset,
@@ -147,6 +149,49 @@ def test_lost_bytes_are_healed_by_an_import(version: Version, store: Path) -> No
     with transaction.atomic():
         content.register_pack(pack_id=pack, slices=[content.Slice(ONE, 1000, 3)], known=(), team=version.dataset.team)
     assert read_back(version) == FILES
+
+
+def test_versions_sealed_later_share_the_damage(version: Version, store: Path) -> None:
+    flip(store, ONE)
+    verify()
+    based = make_available_version(version.dataset, {"new.txt": b"new"}, base=1)
+    writer = make_member(version.dataset.team, "writer")
+    moved = create_version(writer, dataset=version.dataset, base=1)
+    move_paths(writer, version=moved, moves=[Move("data/", "kept/")])
+    seal_version(writer, version=moved)
+    run_seal(moved.pk)
+    marked = {("images@1", "data/one.bin"), ("images@2", "data/one.bin"), ("images@3", "kept/one.bin")}
+    assert paths() == marked
+    assert describe_integrity(based.dataset, version=based).is_damaged
+    # As a release that didn't mark them has left it: the next verification does.
+    DamagedPath.objects.exclude(version=version).delete()
+    assert verify().damaged_count == 1
+    assert paths() == marked
+    assert Damage.objects.count() == 1
+    assert DamagedPath.objects.count() == 3
+
+
+def test_rows_of_a_damaged_directory_that_later_versions_share(version: Version) -> None:
+    with unguarded("datasets_app_file") as cursor:
+        cursor.execute("UPDATE datasets_app_file SET name = 'uno.bin' WHERE name = 'one.bin'")
+    verify()
+    make_available_version(version.dataset, {"new.txt": b"new"}, base=1)
+    assert paths() == {("images@1", "data"), ("images@2", "data")}
+
+
+def test_a_blob_at_more_places_than_are_listed_marks_every_version(
+    version: Version, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(damage_places, "MOST_PATHS", 3)
+    copies = {f"copies/{number}/{number}.bin": FILES["data/one.bin"] for number in range(5)}
+    for number in range(3):
+        make_available_version(version.dataset, {**copies, "n": bytes([number])})
+    flip(store, ONE)
+    verify()
+    assert {label for label, _ in paths()} == {"images@1", "images@2", "images@3", "images@4"}
+    late = make_available_version(version.dataset, {"late": b"late"}, base=2)
+    assert ("images@5", "copies/0/0.bin") in paths()
+    assert DamagedPath.objects.filter(version=late).count() == 3
 
 
 def test_an_open_version_lets_go_of_what_is_lost(version: Version, store: Path) -> None:
