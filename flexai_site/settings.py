@@ -353,7 +353,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "trim_mounts": {"task": "datasets_app.trim_mounts", "schedule": 600, "options": {"expires": 600}},
     "sample_space": {"task": "datasets_app.sample_space", "schedule": 3600, "options": {"expires": 3600}},
     "apply_retention": {"task": "datasets_app.apply_retention", "schedule": 3600, "options": {"expires": 3600}},
-    "maintain": {"task": "datasets_app.maintain", "schedule": min(60, max(1, COLLECT_HOURS * 3600))},
+    "maintain": {"task": "datasets_app.maintain", "schedule": min(60, max(1, (COLLECT_HOURS or 1) * 3600))},
 }
 
 # --- Logs

@@ -100,7 +100,9 @@ def run_collection(run_id: int, *, now: datetime | None = None) -> None:
 def wake_collections() -> None:
     """Start the collection that is due, and take up what lost its worker or was never started."""
     newest = CollectionRun.objects.filter(is_dry_run=False).order_by("-created_at").first()
-    if newest is None or newest.created_at <= timezone.now() - timedelta(hours=settings.COLLECT_HOURS):
+    due = timezone.now() - timedelta(hours=settings.COLLECT_HOURS)
+    # With 0, by command or button only.
+    if settings.COLLECT_HOURS and (newest is None or newest.created_at <= due):
         try:
             start_collection(None)
         except Conflict:
