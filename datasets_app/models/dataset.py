@@ -119,6 +119,8 @@ class Version(Leased):
     manifest_key = models.CharField(max_length=200, blank=True, editable=False)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # When an open version was last worked on, to the hour; empty in its first.
+    touched_at = models.DateTimeField(null=True, editable=False)
     sealed_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
     deleted_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -30,6 +30,7 @@ class RetentionRule(models.Model):
     keep_labelled = models.BooleanField(default=True)
     updated_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    applied_at = models.DateTimeField(null=True, editable=False)
 
     objects = RetentionRuleQuerySet.as_manager()
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from datasets_app.errors import AppError, Conflict, ErrorItem, Invalid
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MOST_KEPT = 100_000
 MOST_DAYS = 36_500
+# The clock looks every hour: a bit less than a day, so that it doesn't slip by one each day.
+APPLIED_EVERY = timedelta(hours=23, minutes=30)
 
 
 class Limits(NamedTuple):
@@ -69,7 +72,10 @@ def get_rule(actor: User, *, dataset: Dataset) -> RetentionRule:
 
 
 def set_rule(actor: User, *, dataset: Dataset, is_on: bool, limits: Limits) -> RetentionRule:
-    """Set the rule, on or off; it is applied once a day. Raises Invalid for one without a limit, or out of bounds."""
+    """Set the rule, on or off; it is applied within the hour, and then once a day.
+
+    Raises Invalid for one without a limit, or out of bounds.
+    """
     require(actor, "retention.edit", dataset)
     _check(limits, is_on=is_on)
     with transaction.atomic():
@@ -77,7 +83,7 @@ def set_rule(actor: User, *, dataset: Dataset, is_on: bool, limits: Limits) -> R
         if owner.archived_at is not None:
             raise Conflict(f"{owner.name} is archived: unarchive it before you change its retention.")
         values = {"is_on": is_on, **limits._asdict()}
-        changed = {**values, "updated_by": actor, "updated_at": timezone.now()}
+        changed = {**values, "updated_by": actor, "updated_at": timezone.now(), "applied_at": None}
         rule, _ = RetentionRule.objects.update_or_create(dataset=owner, defaults=changed)
         AuditEvent.objects.record(actor, team=owner.team, verb="set retention of", subject=owner.name, **values)
     return rule
@@ -118,10 +124,15 @@ def judge(dataset: Dataset, limits: Limits) -> list[Verdict]:
 
 
 def apply_rules() -> int:
-    """Move to the trash what the rules say; return how many versions went. May run twice and may die anywhere."""
+    """Move to the trash what the rules say that were not applied today; return how many versions went.
+
+    May run twice and may die anywhere.
+    """
     count = 0
+    now = timezone.now()
     rules = RetentionRule.objects.filter(is_on=True, dataset__deleted_at=None, dataset__archived_at=None)
-    for rule in rules.select_related("dataset__team").order_by("pk"):
+    due = rules.filter(Q(applied_at=None) | Q(applied_at__lte=now - APPLIED_EVERY))
+    for rule in due.select_related("dataset__team").order_by("pk"):
         limits = Limits(rule.keep_last, rule.older_than_days, rule.keep_labelled)
         for verdict in judge(rule.dataset, limits):
             if not verdict.goes:
@@ -131,6 +142,8 @@ def apply_rules() -> int:
             except AppError as error:
                 # Somebody began to use it, or deleted it, in this very moment.
                 logger.info("%s stays: %s", verdict.version.label, error.detail)
+        # One that was changed meanwhile is applied anew.
+        RetentionRule.objects.filter(pk=rule.pk, updated_at=rule.updated_at).update(applied_at=now)
     return count
 
 

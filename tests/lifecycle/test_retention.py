@@ -9,11 +9,12 @@ from django.utils import timezone
 
 from datasets_app import tasks
 from datasets_app.errors import Conflict, Forbidden, Invalid, NotFound
-from datasets_app.models import AuditEvent, Dataset, Job, JobDataset, Role, Team, User, Version
+from datasets_app.models import AuditEvent, Dataset, Job, JobDataset, RetentionRule, Role, Team, User, Version
 from datasets_app.services import retention
 from datasets_app.services.archiving import archive_dataset
 from datasets_app.services.labels import set_label
 from datasets_app.services.retention import Limits, apply_rules, dry_run, get_rule, set_rule
+from datasets_app.services.trash import restore_version
 from tests.factories import (
     api_client,
     make_available_version,
@@ -76,6 +77,22 @@ def test_it_works(dataset: Dataset, writer: User) -> None:
     assert "a retention rule" in page_client(writer).get("/teams/vision/trash/").content.decode()
     assert AuditEvent.objects.filter(verb="deleted version", subject="images@1").exists()
     assert apply_rules() == 0
+
+
+def test_it_is_applied_once_a_day(dataset: Dataset, writer: User) -> None:
+    """What somebody restores stays out of the trash for the rest of the day at least."""
+    put(dataset, writer, Limits(keep_last=2))
+    assert apply_rules() == 3
+    restore_version(writer, team="vision", dataset="images", number=3)
+    tasks.apply_retention()
+    assert left(dataset) == [3, 4, 5]
+    put(dataset, writer, Limits(keep_last=3))
+    assert apply_rules() == 0
+    put(dataset, writer, Limits(keep_last=2), is_on=True)
+    assert apply_rules() == 1, "a rule that was changed is applied anew"
+    restore_version(writer, team="vision", dataset="images", number=3)
+    RetentionRule.objects.update(applied_at=timezone.now() - timedelta(days=1))
+    assert apply_rules() == 1
 
 
 def test_what_is_kept(dataset: Dataset, writer: User) -> None:
