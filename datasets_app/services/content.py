@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import uuid
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,7 +27,6 @@ from datasets_app.store.packs import MissingPack, PackStore
 from datasets_app.store.staging import Staging
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
@@ -348,18 +348,20 @@ def grant_blobs(*, team: Team, blob_ids: Iterable[int]) -> None:
     insert_new_rows(TeamBlob, ("team_id", "blob_id"), [(team.pk, pk) for pk in sorted(set(blob_ids))])
 
 
-def discard_object(upload_id: uuid.UUID) -> None:
-    """Remove the stored object of an upload that was ended before its rows were written."""
-    key = pack_key(upload_id)
-    if not Pack.objects.filter(key=key).exists():
-        pack_store().remove(key)
-
-
 def put_manifest(*, key: str, lines: Iterator[bytes], anew: bool = False) -> None:
-    """Store a manifest beside the packs, streamed; `anew` puts it in the place of one that is damaged."""
-    if anew:
-        pack_store().remove(key)
-    pack_store().put_bytes(key, lines)
+    """Store a manifest beside the packs, streamed; `anew` puts it in the place of one that is damaged.
+
+    It is stored under another key first, as a whole manifest that a rebuild finds: so a crash anywhere leaves one.
+    """
+    if not anew:
+        pack_store().put_bytes(key, lines)
+        return
+    folder, name = key.rsplit("/", 1)
+    spare = f"{folder}/{uuid.uuid4().hex}.{name.partition('.')[2]}"
+    pack_store().put_bytes(spare, lines)
+    pack_store().remove(key)
+    pack_store().put_bytes(key, read_manifest(spare))
+    pack_store().remove(spare)
 
 
 def list_stored(prefix: str = "") -> Iterator[StoredObject]:

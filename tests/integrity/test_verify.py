@@ -6,6 +6,7 @@ import hashlib
 import io
 import logging
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from django.utils import timezone
 from datasets_app import tasks
 from datasets_app.errors import Conflict, Forbidden, NotFound, Unavailable
 from datasets_app.models import Blob, Damage, DamagedPath, Directory, Pack, StagedFile, Verification, Version
-from datasets_app.services import content, damage_places, integrity, verifying
+from datasets_app.services import content, damage_places, integrity, manifests, verifying
 from datasets_app.services.garbage.sweep import open_door
 from datasets_app.services.integrity import describe_integrity, run_verification, verify_dataset, verify_everything
 from datasets_app.services.moving import Move, move_paths
@@ -267,6 +268,31 @@ def test_a_lost_manifest_is_written_again(version: Version, store: Path) -> None
     assert verify().healed_count == 1
     assert path.read_bytes() == whole
     assert verify().healed_count == 0
+
+
+def test_a_crash_while_a_manifest_is_written_again_leaves_one(
+    version: Version, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store / version.manifest_key
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[:-20])
+    put = content.pack_store().put_bytes
+
+    def die(key: str, blocks: Iterable[bytes]) -> None:
+        if key == version.manifest_key:
+            raise KeyboardInterrupt
+        put(key, blocks)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(content.pack_store(), "put_bytes", die)
+        with pytest.raises(KeyboardInterrupt):
+            manifests.restore_manifest(version, progress=lambda _rows: None)
+    assert [found.read_bytes() for found in (store / "manifests").rglob("*.zst")] == [whole]
+    assert verify().healed_count == 1
+    assert path.read_bytes() == whole
+    collect(hours=25)
+    assert list((store / "manifests").rglob("*.zst")) == [path]
 
 
 def test_one_dataset(version: Version, store: Path) -> None:
