@@ -23,7 +23,7 @@ from datasets_app.services.mounts import materialise
 from datasets_app.services.slice_lists import read_slices
 from datasets_app.services.walking import WalkedFile, walk_files
 from tests.factories import make_available_version, make_dataset, make_member, make_team
-from tests.garbage.conftest import collect, objects, pack_objects, read_back
+from tests.garbage.conftest import collect, later, objects, pack_objects, read_back
 from tests.garbage.test_collect import purge
 
 pytestmark = [pytest.mark.data_layer, pytest.mark.django_db(transaction=True)]
@@ -56,6 +56,17 @@ def test_it_works(version: Version, store: Path) -> None:
     assert read_back(version) == KEPT
     assert not RetiredPack.objects.exists()
     assert "compacted" not in collect(hours=100).report
+
+
+def test_a_pack_that_was_retired_before_has_its_grace_period_again(version: Version, store: Path) -> None:
+    """Something had stayed in it then, and has been read from it until now."""
+    RetiredPack.objects.create(pack=Pack.objects.get(), since=later(days=-10))
+    collect(hours=25)
+    assert sorted(pack_objects(store).values()) == [250, 1950]
+    collect(hours=48)
+    assert len(pack_objects(store)) == 2
+    collect(hours=51)
+    assert list(pack_objects(store).values()) == [250]
 
 
 def test_a_list_of_slices_rests_beside_it_and_goes_with_it(version: Version, store: Path) -> None:

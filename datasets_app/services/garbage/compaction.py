@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from datasets_app.models import Blob, Damage, Pack, RetiredPack
-from datasets_app.models.bulk import database_value, insert_new_rows, update_rows
+from datasets_app.models.bulk import update_rows
 from datasets_app.services.content import Place, VanishedPackError, note_damage, pack_key, pack_store, staging
 from datasets_app.services.garbage.sweep import Sweep, id_windows, open_door, query
 from datasets_app.services.slice_lists import ListedSlice, put_slices
@@ -153,8 +153,13 @@ def _move(sweep: Sweep, key: str, copied: list[LiveSlice], places: list[int]) ->
                 [(p.blob, p.pack, p.offset, pack.pk, offset) for p, offset in zip(copied, places, strict=False)],
                 keys=("id", "pack_id", "offset"),
             )
-        since = database_value(sweep.now)
-        insert_new_rows(RetiredPack, ("pack_id", "since"), [(p, since) for p in sorted({p.pack for p in copied})])
+        # One that was retired before, of which something had stayed, has its whole grace period from now on.
+        RetiredPack.objects.bulk_create(
+            [RetiredPack(pack_id=pk, since=sweep.now) for pk in sorted({p.pack for p in copied})],
+            update_conflicts=True,
+            unique_fields=["pack"],
+            update_fields=["since"],
+        )
     logger.info("compacted %d blobs into pack %s", len(copied), key)
 
 
