@@ -21,7 +21,6 @@ from datasets_app.services import (
     running,
     space,
     summaries,
-    uploads,
     versions,
 )
 
@@ -49,7 +48,7 @@ def reap() -> None:
     versions.wake_pending()
     versions.clear_leftovers()
     finishing.wake_received()
-    uploads.end_expired()
+    garbage.end_expired()
     summaries.wake_summaries()
 
 

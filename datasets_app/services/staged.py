@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
 from datasets_app.models import StagedFile, Upload, Version
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 # PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
 INDEXED_PATH_BYTES = 2600
+TOUCHED_EVERY = timedelta(hours=1)
 _LOCKED = Prepared(
     lambda: Version.objects.select_related("dataset").select_for_update(of=("self",)).filter(pk=Slot("id"))
 )
@@ -67,7 +70,15 @@ def lock_open(version: Version, *, is_filled: bool = True) -> Version:
     if is_filled and locked.source.get("kind") == "compose":
         raise Conflict(f"{version.label} is composed from other versions, and takes no files. Start another from it.")
     version.status = locked.status
+    _touch(locked)
     return locked
+
+
+def _touch(locked: Version) -> None:
+    """Note that somebody works on the version, so that it isn't taken for idle; at most once an hour."""
+    now = timezone.now()
+    if now - (locked.touched_at or locked.created_at) >= TOUCHED_EVERY:
+        Version.objects.filter(pk=locked.pk).update(touched_at=now)
 
 
 def declare_file(*, version: Version, path: str, size: int, sha256: bytes | None) -> tuple[StagedFile, list[uuid.UUID]]:

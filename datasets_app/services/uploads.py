@@ -152,25 +152,22 @@ def terminate_upload(actor: User, *, upload: Upload) -> None:
         raise Conflict("This upload is finished: remove its file from the version instead.")
 
 
-def end_uploads(upload_ids: Iterable[uuid.UUID]) -> int:
-    """Give up uploads and their bytes, unless they are finished; return how many."""
+def end_uploads(upload_ids: Iterable[uuid.UUID], *, note: Callable[[uuid.UUID], None] = lambda _upload_id: None) -> int:
+    """Give up uploads and their bytes, unless they are finished; return how many.
+
+    `note` is called for each inside its transaction. An object that reached the store already is left to the collector.
+    """
     ended = 0
     for upload_id in upload_ids:
         with transaction.atomic():
             won = Upload.objects.filter(pk=upload_id, status__in=UNFINISHED).update(status=Upload.Status.REMOVED)
             if won:
                 StagedFile.objects.filter(upload=upload_id, blob=None).update(upload=None, offset=0)
+                note(upload_id)
         if won:
             ended += 1
             content.staging().remove(upload_id)
-            content.discard_object(upload_id)
     return ended
-
-
-def end_expired(limit: int = 1000) -> int:
-    """Give up uploads that expired without being finished; return how many."""
-    overdue = Upload.objects.filter(status=Upload.Status.RECEIVING, expires_at__lt=timezone.now())
-    return end_uploads(list(overdue.values_list("pk", flat=True)[:limit]))
 
 
 @contextmanager

@@ -143,7 +143,6 @@ def abandon_version(actor: User, *, version: Version) -> None:
         Version.objects.filter(pk=version.pk).delete()
     for upload_id in uploads:
         content.staging().remove(upload_id)
-        content.discard_object(upload_id)
 
 
 def seal_version(actor: User, *, version: Version) -> Version:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import subprocess
+import sys
 import time
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from django.conf import LazySettings
 from django.core.management import call_command
 from django.utils import timezone
 
+from datasets_app import tasks
 from datasets_app.errors import Conflict
 from datasets_app.models import (
     Blob,
@@ -32,9 +37,21 @@ from datasets_app.models import (
     Version,
 )
 from datasets_app.services import content
-from datasets_app.services.garbage import collect_now, purge_version, start_collection, wake_collections
-from datasets_app.services.trash import delete_version
-from datasets_app.services.versions import abandon_version
+from datasets_app.services.garbage import (
+    collect_now,
+    end_expired,
+    leftovers,
+    purge_dataset,
+    purge_version,
+    start_collection,
+    wake_collections,
+)
+from datasets_app.services.garbage.sweep import Sweep
+from datasets_app.services.moving import Move, move_paths
+from datasets_app.services.plans import plan_files, remove_paths
+from datasets_app.services.staged import DeclaredFile
+from datasets_app.services.trash import delete_dataset, delete_version
+from datasets_app.services.versions import abandon_version, create_version
 from tests.factories import (
     make_available_version,
     make_dataset,
@@ -49,6 +66,7 @@ from tests.uploads.sender import Sender
 pytestmark = [pytest.mark.data_layer, pytest.mark.django_db(transaction=True)]
 
 FILES = {"readme.txt": b"hello\n", "data/one.bin": b"1" * 1000, "data/deep/two.bin": b"2" * 2000}
+README = hashlib.sha256(FILES["readme.txt"]).digest()
 
 
 def purge(version: Version) -> None:
@@ -252,8 +270,97 @@ def test_a_staging_file_that_is_being_written_stays(settings: LazySettings) -> N
     with content.staging().lock(upload):
         collect(hours=25)
         assert content.staging().path(upload).exists()
+        assert not RemovedObject.objects.filter(kind="staging").exists(), "not said to be removed"
     collect(hours=25)
     assert not content.staging().path(upload).exists()
+    assert RemovedObject.objects.get(kind="staging").key == upload.hex
+
+
+def test_a_version_that_is_worked_on_without_an_upload_is_not_idle(store: Path) -> None:
+    """Planned from bytes that are here, moved and removed: weeks after it was begun."""
+    base = make_available_version(make_dataset(make_team()), FILES)
+    writer = make_member(base.dataset.team)
+    acts: list[Callable[[Version], object]] = [
+        lambda version: plan_files(writer, version=version, files=[DeclaredFile("again", 6, README)]),
+        lambda version: move_paths(writer, version=version, moves=[Move("readme.txt", "moved.txt")]),
+        lambda version: remove_paths(writer, version=version, paths=["readme.txt"]),
+    ]
+    worked = [create_version(writer, dataset=base.dataset, base=1) for _ in acts]
+    left = create_version(writer, dataset=base.dataset, base=1)
+    Version.objects.filter(status="uploading").update(created_at=timezone.now() - timedelta(days=40))
+    for version, act in zip(worked, acts, strict=True):
+        act(version)
+    collect()
+    assert set(Version.objects.open()) == set(worked)
+    assert RemovedObject.objects.get(kind="version").key.endswith(left.label)
+    collect(days=31)
+    assert not Version.objects.open().exists()
+
+
+def test_work_on_a_version_is_noted_once_an_hour() -> None:
+    version = make_version(make_dataset(make_team()))
+    writer = make_member(version.dataset.team)
+    plan_files(writer, version=version, files=[DeclaredFile("a", 1)])
+    version.refresh_from_db()
+    assert version.touched_at is None, "it is new"
+    for minutes, is_noted in ((59, False), (61, True)):
+        before = timezone.now() - timedelta(minutes=minutes)
+        Version.objects.update(created_at=before - timedelta(days=3), touched_at=before)
+        plan_files(writer, version=version, files=[DeclaredFile("a", 1)])
+        version.refresh_from_db()
+        assert (version.touched_at != before) is is_noted
+
+
+def test_a_version_that_is_touched_at_the_last_moment_stays(store: Path) -> None:
+    version = make_version(make_dataset(make_team()))
+    Version.objects.update(created_at=timezone.now() - timedelta(days=40))
+    plan_files(make_member(version.dataset.team), version=version, files=[DeclaredFile("a", 1)])
+    sweep = Sweep()
+    vars(leftovers)["_abandon"](sweep, version)
+    assert Version.objects.filter(pk=version.pk).exists()
+    assert not sweep.report()
+
+
+def test_unfinished_uploads_are_in_the_journal_when_they_go(store: Path) -> None:
+    """By their expiry, with an idle version and with a purge: each staging file with its size."""
+    sender = Sender.create()
+    expired, dataset = sender.number, sender.version.dataset
+    idle, purged = make_version(dataset).number, make_version(dataset).number
+    for number in (expired, idle, purged):
+        sender.number = number
+        started = sender.create_upload(length=10, path="never finished")
+        sender.patch(started["Location"], 0, b"12345")
+    ids = {upload.version.number: upload.pk.hex for upload in Upload.objects.select_related("version")}
+    past = timezone.now() - timedelta(days=40)
+    Upload.objects.filter(version__number=expired).update(expires_at=past)
+    assert end_expired() == 1
+    Upload.objects.filter(version__number=idle).update(expires_at=past, created_at=past, status="received")
+    Upload.objects.filter(version__number=idle).update(status="failed")
+    Version.objects.filter(number=idle).update(created_at=past)
+    collect()
+    delete_dataset(make_member(dataset.team), team=dataset.team.name, name=dataset.name)
+    dataset.refresh_from_db()
+    purge_dataset(make_member(dataset.team, "admin"), dataset=dataset)
+    rows = RemovedObject.objects.filter(kind="staging").order_by("pk")
+    assert [(row.key, row.size, row.reason) for row in rows] == [
+        (ids[expired], 5, "its upload expired"),
+        (ids[idle], 5, "its version was abandoned"),
+        (ids[purged], 5, "purged by hand"),
+    ]
+
+
+def test_an_object_of_an_upload_that_was_ended_is_left_to_the_collector(store: Path) -> None:
+    """Stored, then its worker died and its owner gave up: nobody but the collector removes from the store."""
+    sender = Sender.create()
+    sender.create_upload(length=5, path="a")
+    upload = Upload.objects.get()
+    content.staging().path(upload.pk).write_bytes(b"12345")
+    content.store_upload(upload_id=upload.pk, slices=[], always=True)
+    abandon_version(make_member(sender.version.dataset.team), version=sender.version)
+    assert len(pack_objects(store)) == 1
+    collect(hours=25)
+    assert pack_objects(store) == {}
+    assert RemovedObject.objects.get(kind="unknown").removed_at
 
 
 def test_an_unsealed_version_that_nobody_touches_is_abandoned(store: Path, settings: LazySettings) -> None:
@@ -351,6 +458,25 @@ def test_the_clock_starts_what_is_due(settings: LazySettings) -> None:
     CollectionRun.objects.update(status="finished", created_at=timezone.now() - timedelta(hours=2))
     wake_collections()
     assert CollectionRun.objects.count() == 2
+
+
+def test_the_clock_starts_none_when_the_setting_says_so(settings: LazySettings) -> None:
+    settings.COLLECT_HOURS = 0
+    tasks.maintain()
+    assert not CollectionRun.objects.exists()
+    collect()
+    CollectionRun.objects.update(created_at=timezone.now() - timedelta(days=300))
+    tasks.maintain()
+    assert CollectionRun.objects.count() == 1
+
+
+def test_the_clock_does_not_tick_faster_for_it() -> None:
+    """Read by a process of its own: the schedule is made when the settings are."""
+    code = "from flexai_site import settings; print(settings.CELERY_BEAT_SCHEDULE['maintain']['schedule'])"
+    environment = {**os.environ, "COLLECT_HOURS": "0"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "60"
 
 
 def test_a_worker_that_died_is_followed_by_another() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
+from datasets_app.errors import Gone
 from datasets_app.models import Pack, RemovedObject
 from datasets_app.models.bulk import database_value, insert_rows
-from datasets_app.services.content import pack_store
+from datasets_app.services.content import pack_store, staging
 from datasets_app.services.garbage.sweep import Sweep
 
 logger = logging.getLogger(__name__)
@@ -34,6 +37,21 @@ def write(sweep: Sweep, kind: RemovedObject.Kind, items: Iterable[Removal], reas
     done = None if kind in RemovedObject.STORED else now
     run = sweep.run.pk if sweep.run is not None else None
     insert_rows(RemovedObject, COLUMNS, [(run, kind, item.key, item.size, reason, now, done) for item in items])
+
+
+def write_staging(sweep: Sweep, uploads: Iterable[UUID], reason: str) -> list[UUID]:
+    """Write down the staging files of uploads, inside the transaction that ends these; return those that there are.
+
+    What one of them has brought into the store without a row is found with the unknown objects.
+    """
+    sizes: dict[UUID, int] = {}
+    for upload in uploads:
+        with suppress(Gone):
+            sizes[upload] = staging().offset(upload)
+    items = [Removal(upload.hex, size) for upload, size in sizes.items()]
+    write(sweep, RemovedObject.Kind.STAGING, items, reason)
+    sweep.add(RemovedObject.Kind.STAGING, len(items), sum(sizes.values()))
+    return list(sizes)
 
 
 def finish(sweep: Sweep) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
 from datasets_app.errors import Gone, Locked
 from datasets_app.models import AuditEvent, Import, ImportPart, Pack, RemovedObject, StagedFile, Upload, Version
@@ -17,16 +20,33 @@ from datasets_app.services.finishing import UNFINISHED
 from datasets_app.services.garbage import journal
 from datasets_app.services.garbage.journal import Removal
 from datasets_app.services.garbage.sweep import Sweep
-from datasets_app.services.uploads import end_expired
+from datasets_app.services.uploads import end_uploads
 from datasets_app.store.staging import Staged
 
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
 BATCH = 1_000
+# Each lock is an open file.
+LOCKED_AT_ONCE = 100
+
+
+def end_expired(sweep: Sweep | None = None, *, limit: int = BATCH) -> int:
+    """Give up uploads that expired without being finished; return how many."""
+    sweep = sweep or Sweep()
+    overdue = Upload.objects.filter(status=Upload.Status.RECEIVING, expires_at__lt=timezone.now())
+    expired = list(overdue.values_list("pk", flat=True)[:limit])
+    return end_uploads(expired, note=partial(_note_expired, sweep))
+
+
+def _note_expired(sweep: Sweep, upload: UUID) -> None:
+    journal.write_staging(sweep, [upload], "its upload expired")
 
 
 def collect_uploads(sweep: Sweep) -> None:
     """End uploads that expired, and remove the rows of those that are over and that no declared file needs."""
     with sweep.giving_way("uploads"):
-        end_expired()
+        end_expired(sweep)
         needed = StagedFile.objects.filter(upload=OuterRef("pk"))
         over = Upload.objects.filter(expires_at__lt=sweep.now, created_at__lt=sweep.cutoff).exclude(
             status__in=UNFINISHED
@@ -48,7 +68,7 @@ def collect_staging(sweep: Sweep) -> None:
         for staged in staging().staged():
             if staged.modified <= sweep.cutoff.timestamp():
                 batch.append(staged)
-            if len(batch) == BATCH:
+            if len(batch) == LOCKED_AT_ONCE:
                 _remove_staged(sweep, batch)
                 batch = []
     _remove_staged(sweep, batch)
@@ -58,15 +78,20 @@ def abandon_idle(sweep: Sweep) -> None:
     """Abandon unsealed versions that nobody has touched for UNSEALED_DAYS: they would keep their bytes for ever."""
     if not settings.UNSEALED_DAYS:
         return
+    for version in _idle(sweep).select_related("dataset__team")[:BATCH]:
+        with sweep.giving_way("idle versions"):
+            _abandon(sweep, version)
+        sweep.beat()
+
+
+def _idle(sweep: Sweep) -> QuerySet[Version]:
+    """Open versions without an upload or an import under way, that nobody has worked on for UNSEALED_DAYS."""
     idle = sweep.now - timedelta(days=settings.UNSEALED_DAYS)
     busy = Q(created_at__gt=idle) | Q(expires_at__gt=sweep.now, status__in=UNFINISHED)
     uploads = Upload.objects.filter(busy, version=OuterRef("pk"))
     imports = Import.objects.filter(version=OuterRef("pk")).exclude(finished_at__lte=idle)
-    untouched = Version.objects.open().filter(~Exists(uploads), ~Exists(imports), created_at__lte=idle)
-    for version in untouched.select_related("dataset__team")[:BATCH]:
-        with sweep.giving_way("idle versions"):
-            _abandon(sweep, version)
-        sweep.beat()
+    untouched = Version.objects.open().filter(Q(touched_at=None) | Q(touched_at__lte=idle), created_at__lte=idle)
+    return untouched.filter(~Exists(uploads), ~Exists(imports))
 
 
 def find_wanted(uploads: list[UUID]) -> set[UUID]:
@@ -78,17 +103,27 @@ def find_wanted(uploads: list[UUID]) -> set[UUID]:
     return wanted.union((pk for pk in growing if pk is not None), (keys[key] for key in made))
 
 
-def _remove_staged(sweep: Sweep, batch: list[Staged]) -> None:
+def _unwanted(batch: list[Staged]) -> list[Staged]:
     wanted = find_wanted([staged.upload for staged in batch])
-    going = [staged for staged in batch if staged.upload not in wanted]
-    if not going:
-        return
-    with transaction.atomic():
-        items = [Removal(staged.upload.hex, staged.size) for staged in going]
-        journal.write(sweep, RemovedObject.Kind.STAGING, items, "no unfinished upload has it")
-    for staged in going:
-        # Whoever writes it, or makes it a pack, holds its lock.
-        with suppress(Locked, Gone), staging().lock(staged.upload):
+    return [staged for staged in batch if staged.upload not in wanted]
+
+
+def _remove_staged(sweep: Sweep, batch: list[Staged]) -> None:
+    unused = _unwanted(batch)
+    with ExitStack() as stack:
+        held: list[Staged] = []
+        for staged in unused:
+            # Whoever writes it, or makes it a pack, holds its lock.
+            with suppress(Locked, Gone):
+                stack.enter_context(staging().lock(staged.upload))
+                held.append(staged)
+        going = _unwanted(held)
+        if not going:
+            return
+        with transaction.atomic():
+            items = [Removal(staged.upload.hex, staged.size) for staged in going]
+            journal.write(sweep, RemovedObject.Kind.STAGING, items, "no unfinished upload has it")
+        for staged in going:
             staging().remove(staged.upload)
             sweep.add(RemovedObject.Kind.STAGING, 1, staged.size)
     sweep.beat()
@@ -97,14 +132,16 @@ def _remove_staged(sweep: Sweep, batch: list[Staged]) -> None:
 def _abandon(sweep: Sweep, version: Version) -> None:
     with transaction.atomic():
         held = Version.objects.select_for_update(of=("self",)).filter(pk=version.pk, status__in=Version.OPEN).first()
-        if held is None:
+        # Whoever works on it locks it too, and may just have done so.
+        if held is None or not _idle(sweep).filter(pk=held.pk).exists():
             return
-        uploads = list(version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True))
+        uploads = version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True)
         team = version.dataset.team
         journal.write(sweep, RemovedObject.Kind.VERSION, [Removal(f"{team}/{version.label}")], "unsealed and untouched")
+        staged = journal.write_staging(sweep, uploads, "its version was abandoned")
         AuditEvent.objects.record(None, team=team, verb="abandoned version", subject=version.label, untouched=True)
         version.staged.all().delete()
         Version.objects.filter(pk=version.pk).delete()
     sweep.add(RemovedObject.Kind.VERSION, 1)
-    for upload in uploads:
+    for upload in staged:
         staging().remove(upload)

@@ -26,12 +26,14 @@ from datasets_app.models import (
 from datasets_app.models.bulk import database_value, insert_new_rows
 from datasets_app.models.holding import unmark
 from datasets_app.permissions import require
-from datasets_app.services.content import discard_object, staging
+from datasets_app.services.content import staging
 from datasets_app.services.garbage import journal
 from datasets_app.services.garbage.journal import Removal
 from datasets_app.services.garbage.sweep import Sweep, open_door
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.db.models import QuerySet
 
 BATCH = 1_000
@@ -120,10 +122,11 @@ def _lock_versions(which: Q) -> list[Version]:
     return list(rows.select_for_update(of=("self",)))
 
 
-def _remove_versions(sweep: Sweep, versions: Sequence[Version], subject: str, reason: str) -> list[Upload]:
-    """Delete the rows of locked versions, inside the caller's transaction; return uploads whose bytes must go too."""
+def _remove_versions(sweep: Sweep, versions: Sequence[Version], subject: str, reason: str) -> list[UUID]:
+    """Delete the rows of locked versions, inside the caller's transaction; return uploads whose files must go too."""
     _refuse_used(versions, subject)
-    uploads = list(Upload.objects.filter(version__in=versions).exclude(status=Upload.Status.FINISHED))
+    unfinished = Upload.objects.filter(version__in=versions).exclude(status=Upload.Status.FINISHED)
+    uploads = journal.write_staging(sweep, unfinished.values_list("pk", flat=True), reason)
     # Known at once, so that the grace period begins now; what else holds these trees is asked when it ends.
     since = database_value(sweep.now)
     roots = sorted({version.root_id for version in versions if version.root_id is not None})
@@ -163,9 +166,8 @@ def _let_go(versions: Sequence[Version]) -> None:
             Version.objects.filter(pk=child.pk).update(base=None, source=source)
 
 
-def _clear(sweep: Sweep, uploads: Sequence[Upload]) -> None:
+def _clear(sweep: Sweep, uploads: Sequence[UUID]) -> None:
     """Remove what the rows stood for, after the commit. What fails here, the next run finds."""
     for upload in uploads:
-        staging().remove(upload.pk)
-        discard_object(upload.pk)
+        staging().remove(upload)
     journal.finish(sweep)
