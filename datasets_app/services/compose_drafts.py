@@ -6,28 +6,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from datasets_app.errors import AppError
 from datasets_app.permissions import require
-from datasets_app.services.browsing import list_versions
 from datasets_app.services.composing import CompositionPreview, preview_composition
 from datasets_app.services.dataset_filters import DatasetFilter
 from datasets_app.services.datasets import DatasetSummary, get_dataset, list_datasets
 from datasets_app.services.teams import get_team
+from datasets_app.services.version_choices import VersionChoices, offer_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from datasets_app.models import Team, User, Version
+    from datasets_app.models import Team, User
     from datasets_app.services.recipes import Part
     from datasets_app.store.union import OnClash
 
 CHOICES = 8
-VERSIONS = 100
 
 
 class DraftPart(NamedTuple):
-    """One part, and the versions of its dataset to choose from, the newest first."""
+    """One part, and what to choose from; None when its dataset is not there."""
 
     part: Part
-    versions: list[Version]
+    offered: VersionChoices | None
 
 
 class ComposeDraft(NamedTuple):
@@ -52,14 +51,14 @@ def draft_composition(
             preview = preview_composition(actor, team=team, parts=parts, on_clash=on_clash)
         except AppError as error:
             problem = error.detail
-    drafts = [DraftPart(part, _versions(actor, team, part.dataset)) for part in parts]
+    drafts = [DraftPart(part, _offered(actor, team, part)) for part in parts]
     choices = list_datasets(actor, team=team, wanted=DatasetFilter(search=search), limit=CHOICES).items
     return ComposeDraft(row, drafts, choices, preview, problem)
 
 
-def _versions(actor: User, team: str, name: str) -> list[Version]:
+def _offered(actor: User, team: str, part: Part) -> VersionChoices | None:
     try:
-        dataset = get_dataset(actor, team=team, name=name)
+        dataset = get_dataset(actor, team=team, name=part.dataset)
     except AppError:
-        return []
-    return list_versions(actor, dataset=dataset, available=True, limit=VERSIONS).items
+        return None
+    return offer_versions(actor, dataset=dataset, wanted=str(part.version))

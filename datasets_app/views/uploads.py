@@ -10,10 +10,12 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
 
+from datasets_app.errors import NotFound
 from datasets_app.models import Version
 from datasets_app.permissions import require
 from datasets_app.services.datasets import get_dataset
 from datasets_app.services.progress import measure_staging
+from datasets_app.services.version_choices import offer_versions
 from datasets_app.services.versions import create_version, find_version
 from datasets_app.views.request import SignedInRequest, signed_in
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
     from datasets_app.models import Dataset
 
-# A list of choices, not a browser: older versions can be started from by the API.
-OFFERED_BASES = 100
 EMPTY = "empty"
 
 
@@ -31,17 +31,16 @@ class NewVersionForm(forms.Form):
     """What a new version starts with: an available version's files, or nothing."""
 
     start = forms.CharField(required=False, initial="base")
-    base = forms.IntegerField(required=False, min_value=1)
+    base = forms.CharField(required=False, max_length=100)
     message = forms.CharField(
         required=False, max_length=500, label="Message", widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
 
-    def base_number(self) -> int | None:
-        """Return the chosen base version's number; None to start empty."""
+    def chosen_base(self) -> str | None:
+        """Return the chosen base version's number or label; None to start empty."""
         if self.cleaned_data["start"] == EMPTY:
             return None
-        number: int | None = self.cleaned_data["base"]
-        return number
+        return self.cleaned_data["base"] or None
 
 
 @signed_in
@@ -52,16 +51,20 @@ def version_upload_new(request: SignedInRequest, team: str, name: str) -> HttpRe
     chosen = {"base": request.GET.get("base", "")}
     form = NewVersionForm(request.POST if request.method == "POST" else None, initial=chosen)
     if form.is_valid():
-        version = create_version(
-            request.user, dataset=dataset, base=form.base_number(), message=form.cleaned_data["message"]
-        )
-        page = "version_changes" if request.POST.get("next") == "changes" else "version_upload"
-        return redirect(page, team=team, name=name, number=version.number)
+        try:
+            version = create_version(
+                request.user, dataset=dataset, base=form.chosen_base(), message=form.cleaned_data["message"]
+            )
+        except NotFound as error:
+            form.add_error("base", error.detail)
+        else:
+            page = "version_changes" if request.POST.get("next") == "changes" else "version_upload"
+            return redirect(page, team=team, name=name, number=version.number)
     context = {
         "team": dataset.team,
         "dataset": dataset,
         "dataset_url": _dataset_url(dataset),
-        "bases": dataset.versions.available().select_related("root", "dataset").order_by("-number")[:OFFERED_BASES],
+        "offered": offer_versions(request.user, dataset=dataset, wanted=str(form["base"].value() or "")),
         "open_versions": dataset.versions.open().select_related("created_by", "dataset").order_by("-number"),
         "form": form,
     }

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from datasets_app.models import Role, Team, User, Version
+from datasets_app.models import Dataset, Role, Team, User, Version
+from datasets_app.services import version_choices
 from datasets_app.services.composing import compose_version
+from datasets_app.services.labels import set_label
 from datasets_app.services.recipes import Part, Split
 from datasets_app.services.versions import run_seal
 from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
@@ -58,6 +62,45 @@ def test_it_works_without_scripts(team: Team, writer: User) -> None:
     assert "Made from" in page
     assert "composed of birds@1, notes@1" in page
     assert "Used in" in client.get(f"/teams/{team.name}/datasets/birds/versions/1/").content.decode()
+
+
+def chosen(page: str, name: str) -> tuple[str, str]:
+    """Value and text of what a browser would submit for a select."""
+    select = page[page.index(f'<select name="{name}"') :].partition("</select>")[0]
+    options = re.findall(r'<option value="([^"]*)"( selected)?>(.*?)</option>', select)
+    return next(((value, text) for value, marked, text in options if marked), (options[0][0], options[0][2]))
+
+
+def test_what_was_asked_for_is_among_the_choices(team: Team, writer: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older version than are listed, and a label: the page must not quietly turn them into the newest."""
+    monkeypatch.setattr(version_choices, "VERSIONS", 2)
+    dataset = Dataset.objects.get(name="notes")
+    for number in range(3):
+        make_available_version(dataset, {"n": bytes([number])})
+    set_label(writer, dataset=dataset, name="prod", version=dataset.versions.get(number=2))
+    client = page_client(writer)
+    compose, upload = f"/teams/{team.name}/compose/", f"/teams/{team.name}/datasets/notes/upload/"
+    wishes = {
+        "1": ("1", "@1, 1 file, 5 B"),
+        "3": ("3", "@3, 1 file, 1 B"),
+        "prod": ("prod", "prod (now @2)"),
+        "99": ("99", "@99, not available"),
+    }
+    for wish, wanted in wishes.items():
+        assert chosen(client.get(f"{compose}?part=notes@{wish}").content.decode(), "part_version") == wanted
+        assert chosen(client.get(f"{upload}?base={wish}").content.decode(), "base") == wanted
+        again = client.post(compose, fields(row("notes", version=wish), step="preview")).content.decode()
+        assert chosen(again, "part_version") == wanted
+    assert chosen(client.get(upload).content.decode(), "base")[0] == "4"
+    refused = client.post(upload, {"start": "base", "base": "99"})
+    assert refused.status_code == 422
+    assert "no available version notes@99" in refused.content.decode()
+    assert chosen(refused.content.decode(), "base")[0] == "99"
+    client.post(upload, {"start": "base", "base": "prod"})
+    made = dataset.versions.get(number=5)
+    assert made.base == dataset.versions.get(number=2)
+    client.post(upload, {"start": "empty", "base": "prod"})
+    assert dataset.versions.get(number=6).base is None
 
 
 def test_htmx_gets_the_counts_alone(team: Team, writer: User) -> None:
