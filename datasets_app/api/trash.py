@@ -59,8 +59,9 @@ class LabelOfVersion(Answer):
 
 
 class RemovalAnswer(Answer):
-    """What deleting would touch. Sizes in bytes: `freed_size` comes back at `purged_at`, `kept_size` stays shared.
+    """What deleting would touch. Sizes in bytes: `freed_size` comes back at `freed_at`, `kept_size` stays shared.
 
+    `freed_at` is a grace period after `purged_at`, until which it can be restored.
     `jobs` have ended and keep name, number and digest (at most 20 are named). `obstacles` say why it can't be deleted.
     """
 
@@ -71,6 +72,7 @@ class RemovalAnswer(Answer):
     freed_size: int
     kept_size: int
     purged_at: datetime
+    freed_at: datetime
     labels: list[LabelOfVersion]
     job_count: int
     jobs: list[str]
@@ -87,6 +89,7 @@ class RemovalAnswer(Answer):
             freed_size=removal.freed_size,
             kept_size=removal.kept_size,
             purged_at=removal.purge_at,
+            freed_at=removal.freed_at,
             labels=[LabelOfVersion(name=label.name, version=label.version.number) for label in removal.labels],
             job_count=removal.job_count,
             jobs=removal.jobs,

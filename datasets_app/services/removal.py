@@ -22,14 +22,16 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes and what stays. Sizes are bytes; `freed_size` comes back at `purge_at`, unless it is restored before.
+    """What goes and what stays. Sizes are bytes.
 
+    It is purged at `purge_at`, unless it is restored; `freed_size` comes back at `freed_at`, a grace period later.
     `kept_size` stays, because other versions of the team hold the same bytes. What other teams hold is not looked at.
     Lists have at most 20 items.
     """
 
     subject: str
     purge_at: datetime
+    freed_at: datetime
     version_count: int
     open_count: int
     file_count: int
@@ -51,6 +53,11 @@ class Removal:
 def purge_time(deleted_at: datetime | None = None) -> datetime:
     """Return when what went to the trash at this time (default: now) is removed for good."""
     return (deleted_at or timezone.now()) + timedelta(days=settings.TRASH_DAYS)
+
+
+def freed_time(purged_at: datetime) -> datetime:
+    """Return when the collector may take the bytes of what is purged at this time: after the grace period."""
+    return purged_at + timedelta(hours=settings.GRACE_HOURS)
 
 
 def describe_dataset_removal(actor: User, *, dataset: Dataset) -> Removal:
@@ -92,7 +99,7 @@ def describe_dataset_purge(actor: User, *, dataset: Dataset) -> Removal:
         open_count=mine.exclude(status=Version.Status.AVAILABLE).count(),
         obstacles=dataset_obstacles(dataset),
     )
-    return replace(removal, is_purge=True, purge_at=_collection_time())
+    return _as_purge(removal)
 
 
 def describe_version_purge(actor: User, *, version: Version) -> Removal:
@@ -106,12 +113,12 @@ def describe_version_purge(actor: User, *, version: Version) -> Removal:
         open_count=0,
         obstacles=version_obstacles(version),
     )
-    return replace(removal, is_purge=True, purge_at=_collection_time())
+    return _as_purge(removal)
 
 
-def _collection_time() -> datetime:
-    """Return when the collector may take what is purged now."""
-    return timezone.now() + timedelta(hours=settings.GRACE_HOURS)
+def _as_purge(removal: Removal) -> Removal:
+    now = timezone.now()
+    return replace(removal, is_purge=True, purge_at=now, freed_at=freed_time(now))
 
 
 def _sealed_versions(dataset: Dataset) -> QuerySet[Version]:
@@ -172,6 +179,7 @@ def _describe(  # noqa: PLR0913 - the two callers' differences
     open_count: int,
     obstacles: list[str],
 ) -> Removal:
+    purge_at = purge_time()
     freed = weigh_own(versions, beside=beside, staged=staged)
     ended = JobDataset.objects.filter(version__in=versions).exclude(job__status__in=Job.ACTIVE)
     jobs = ended.order_by("-job_id").values_list("job__name", flat=True).distinct()
@@ -179,7 +187,8 @@ def _describe(  # noqa: PLR0913 - the two callers' differences
     roots = list(versions.values_list("root__file_count", "root__size"))
     return Removal(
         subject=subject,
-        purge_at=purge_time(),
+        purge_at=purge_at,
+        freed_at=freed_time(purge_at),
         version_count=len(roots),
         open_count=open_count,
         file_count=sum(files or 0 for files, _ in roots),

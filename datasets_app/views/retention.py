@@ -13,7 +13,7 @@ from datasets_app.errors import AppError
 from datasets_app.forms import show_errors
 from datasets_app.permissions import may, require
 from datasets_app.services.datasets import get_dataset
-from datasets_app.services.removal import purge_time
+from datasets_app.services.removal import freed_time, purge_time
 from datasets_app.services.retention import MOST_DAYS, MOST_KEPT, DryRun, Limits, dry_run, get_rule, set_rule
 from datasets_app.views.request import SignedInRequest, signed_in
 
@@ -79,13 +79,15 @@ def dataset_retention(request: SignedInRequest, team: str, name: str) -> HttpRes
 
 
 def _show(request: SignedInRequest, dataset: Dataset, form: RetentionForm, trial: DryRun | None) -> HttpResponse:
+    purge_at = purge_time()
     context: dict[str, object] = {
         "team": dataset.team,
         "dataset": dataset,
         "rule": get_rule(request.user, dataset=dataset),
         "form": form,
         "may_edit": may(request.user, "retention.edit", dataset) and dataset.archived_at is None,
-        "purge_at": purge_time(),
+        "purge_at": purge_at,
+        "freed_at": freed_time(purge_at),
     }
     if trial is not None:
         groups = (("Would go", trial.going), ("Would stay", trial.staying))

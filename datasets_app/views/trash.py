@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from datasets_app.errors import AppError, Conflict
 from datasets_app.models import Dataset, Version
 from datasets_app.permissions import may, require
-from datasets_app.services.archiving import archive_dataset, unarchive_dataset
+from datasets_app.services.archiving import archive_dataset, describe_archiving, unarchive_dataset
 from datasets_app.services.datasets import get_dataset
 from datasets_app.services.removal import (
     describe_dataset_purge,
@@ -100,8 +100,8 @@ def dataset_archive(request: SignedInRequest, team: str, name: str) -> HttpRespo
         messages.success(request, f"{name} is archived: read-only, and no longer offered to jobs.")
         return redirect("dataset_detail", team=team, name=name)
     dataset = get_dataset(request.user, team=team, name=name)
-    require(request.user, "dataset.archive", dataset)
-    context = {"team": dataset.team, "dataset": dataset}
+    archiving = describe_archiving(request.user, dataset=dataset)
+    context = {"team": dataset.team, "dataset": dataset, "archiving": archiving}
     return render(request, "trash/dataset_archive.html", context)
 
 

@@ -12,6 +12,7 @@ from datasets_app.services.datasets import list_datasets, update_dataset
 from datasets_app.services.jobs import Attachment, create_job
 from datasets_app.services.labels import delete_label, set_label
 from datasets_app.services.plans import plan_files
+from datasets_app.services.retention import Limits, set_rule
 from datasets_app.services.staged import DeclaredFile
 from datasets_app.services.trash import delete_dataset, delete_version
 from datasets_app.services.versions import create_version, find_version, seal_version
@@ -114,6 +115,28 @@ def test_the_api(dataset: Dataset, writer: User) -> None:
     assert client.get(path).json()["archived_at"] is not None
     assert client.post(f"{path}/versions", {}, content_type="application/json").status_code == 409
     assert client.post(f"{path}/unarchive").json()["archived_at"] is None
+
+
+def test_the_page_says_what_it_touches(dataset: Dataset, writer: User) -> None:
+    client = page_client(writer)
+    page = client.get(f"{URL}archive/").content.decode()
+    assert "1 version, kept as it is." in page
+    assert "No label is set." in page
+    assert "No job uses it now." in page
+    set_label(writer, dataset=dataset, name="prod", version=dataset.versions.get())
+    use_in_job(dataset.versions.select_related("root").get())
+    set_rule(writer, dataset=dataset, is_on=True, limits=Limits(keep_last=3))
+    opened = make_version(dataset)
+    page = client.get(f"{URL}archive/").content.decode()
+    assert '<span class="tag">prod</span>' in page
+    assert "1 job that uses it now goes on: train-1." in page
+    assert f'{URL}versions/2/">images@2</a>: it takes no files' in page
+    assert "Its rule sleeps" in page
+    assert "Archive images</button>" in page
+    Import.objects.create(version=opened, connection_name="lab", provider="s3", source_path="x")
+    page = client.get(f"{URL}archive/").content.decode()
+    assert "An import is bringing files into images@2." in page
+    assert "Archive images</button>" not in page
 
 
 def test_the_pages(dataset: Dataset, writer: User) -> None:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
-from hypothesis import HealthCheck, given, settings
+from django.conf import LazySettings
+from django.template.defaultfilters import date
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from datasets_app.models import Dataset, Job, Label, Team, User, Version
-from datasets_app.services.removal import describe_dataset_removal, describe_version_removal
+from datasets_app.services.removal import (
+    describe_dataset_removal,
+    describe_version_purge,
+    describe_version_removal,
+)
 from datasets_app.services.trash import delete_version
 from datasets_app.services.weighing import weigh, weigh_own, weigh_staged
-from tests.factories import make_available_version, make_dataset, make_member, make_team, make_version, stage_files
+from tests.factories import (
+    api_client,
+    make_available_version,
+    make_dataset,
+    make_member,
+    make_team,
+    make_version,
+    page_client,
+    stage_files,
+)
 from tests.lifecycle.test_trash import use_in_job
 
 pytestmark = [pytest.mark.django_db, pytest.mark.data_layer]
@@ -32,6 +50,22 @@ def test_it_works(team: Team, writer: User) -> None:
     # "22" once, though it is there twice in each version; "1" is also in the other dataset.
     assert (whole.freed_size, whole.kept_size, whole.version_count, whole.open_count) == (5, 1, 2, 0)
     assert whole.logical_size == 5 + 8
+
+
+def test_when_it_is_purged_and_when_its_bytes_come_back(team: Team, writer: User, settings: LazySettings) -> None:
+    """They are not the same day: the grace period comes after the trash."""
+    settings.TRASH_DAYS, settings.GRACE_HOURS = 14, 48
+    version = make_available_version(make_dataset(team, "images"), {"a": b"1"})
+    removal = describe_version_removal(writer, version=version)
+    assert removal.freed_at - removal.purge_at == timedelta(days=2)
+    page = page_client(writer).get("/teams/vision/datasets/images/versions/1/delete/").content.decode()
+    assert f"({date(removal.purge_at, 'j M Y')}): until then it can be restored" in page
+    assert f"({date(removal.freed_at, 'j M Y')}), by the first collection" in page
+    delete_version(writer, version=version)
+    purge = describe_version_purge(make_member(team, "admin"), version=version)
+    assert purge.freed_at - purge.purge_at == timedelta(days=2)
+    answer = api_client(writer).get("/api/v1/teams/vision/datasets/images/removal").json()
+    assert answer["freed_at"] > answer["purged_at"]
 
 
 def test_what_is_in_the_trash_keeps_nothing(team: Team, writer: User) -> None:
@@ -72,7 +106,7 @@ TREES = st.dictionaries(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(trees=st.lists(TREES, min_size=2, max_size=4), cut=st.integers(1, 3))
 def test_equal_to_sets(db: None, trees: list[dict[str, bytes]], cut: int) -> None:
     """Any versions, weighed by sets of their bytes."""
