@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Count, OuterRef, Q, Subquery, Sum, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from datasets_app.errors import Conflict
-from datasets_app.models import Dataset, SpaceSample, StagedFile, Team, User, Version, VersionSpace
+from datasets_app.models import Dataset, File, SpaceSample, StagedFile, Team, User, Version, VersionSpace
 from datasets_app.permissions import require
 from datasets_app.queue import enqueue
 from datasets_app.services.paging import Page, take_page
@@ -33,14 +33,15 @@ MEASURED_AT_ONCE = 100
 CHART_DAYS = 365
 # A page counts what has changed for about so long; what is left is counted when it asks again.
 PATIENCE_SECONDS = 1.0
+PRIME = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFigures:
     """Bytes of a sealed version. `logical_size` counts every file, `stored_size` equal bytes once.
 
-    `own_size` is held by no other version of the team, in the trash or not; `shared_size` is the rest of what is
-    stored. `added_size` is what no earlier version of the dataset held when this one was counted.
+    `own_size` is held by no other version of the team, sealed or not, in the trash or not; `shared_size` is the rest of
+    what is stored. `added_size` is what no earlier version of the dataset held when this one was counted.
     """
 
     logical_size: int
@@ -129,10 +130,15 @@ def measure_dataset(actor: User, *, dataset: Dataset) -> SpaceSample:
 
 
 def measure_dataset_own(actor: User, *, dataset: Dataset) -> int:
-    """Return the bytes of live versions of the dataset that no other dataset of its team holds, in the trash or not."""
+    """Return the bytes of live versions of the dataset that no other dataset of its team holds, in the trash or not.
+
+    Open versions of other datasets hold theirs, too.
+    """
     require(actor, "dataset.view", dataset)
     mine = _sealed().filter(dataset=dataset, deleted_at=None)
-    return weigh_own(mine, beside=_sealed().filter(dataset__team=dataset.team_id).exclude(dataset=dataset))
+    others = _sealed().filter(dataset__team=dataset.team_id).exclude(dataset=dataset)
+    staged = _borrowed(dataset.team_id).exclude(version__dataset=dataset)
+    return weigh_own(mine, beside=others, staged=staged)
 
 
 def measure_team(actor: User, *, team: Team) -> SpaceSample:
@@ -205,8 +211,18 @@ def _staged(scope: Q) -> QuerySet[StagedFile]:
     return StagedFile.objects.filter(scope, blob__isnull=False)
 
 
+def _open(scope: Q) -> QuerySet[StagedFile]:
+    """Files that open versions have; what a seal has left staged for a moment is the sealed version's."""
+    return _staged(scope).exclude(version__in=_sealed())
+
+
+def _borrowed(team: int) -> QuerySet[StagedFile]:
+    """Files of the team's open versions whose bytes a tree has too. New bytes, as they arrive, are not among them."""
+    return _open(Q(version__dataset__team=team)).filter(Exists(File.objects.filter(blob=OuterRef("blob"))))
+
+
 def _team_key(team: int) -> str:
-    return _key(_sealed().filter(dataset__team=team))
+    return _key(_sealed().filter(dataset__team=team), _borrowed(team))
 
 
 def _figures_of(version: Version, space: VersionSpace) -> VersionFigures:
@@ -215,7 +231,7 @@ def _figures_of(version: Version, space: VersionSpace) -> VersionFigures:
 
 def _measure_own(version: Version, space: VersionSpace, key: str) -> None:
     others = _sealed().filter(dataset__team=version.dataset.team_id).exclude(pk=version.pk)
-    space.own_size = weigh_own(_only(version), beside=others)
+    space.own_size = weigh_own(_only(version), beside=others, staged=_borrowed(version.dataset.team_id))
     VersionSpace.objects.filter(pk=space.pk).update(own_size=space.own_size, own_key=key)
 
 
@@ -230,8 +246,8 @@ def _sample(team: Team, dataset: Dataset | None) -> SpaceSample:
     """Return today's figures; count only when versions or staged files are others than when they were last counted."""
     scope = Q(dataset__team=team) if dataset is None else Q(dataset=dataset)
     inner = Q(version__dataset__team=team) if dataset is None else Q(version__dataset=dataset)
-    sealed, staged = _sealed().filter(scope), _staged(inner).exclude(version__in=_sealed())
-    key = _key(sealed, staged.aggregate(count=Count("pk"))["count"])
+    sealed, staged = _sealed().filter(scope), _open(inner)
+    key = _key(sealed, staged)
     day = timezone.now().date()
     latest = SpaceSample.objects.filter(team=team, dataset=dataset).order_by("-day").first()
     if latest is not None and latest.key == key:
@@ -262,10 +278,25 @@ def _save(team: Team, dataset: Dataset | None, day: date, figures: dict[str, int
     return SpaceSample.objects.update_or_create(team=team, dataset=dataset, day=day, defaults=figures)[0]
 
 
-def _key(versions: QuerySet[Version], *more: int) -> str:
-    """Return a text that changes whenever other versions are counted, or one of them goes to the trash or returns."""
+def _key(versions: QuerySet[Version], staged: QuerySet[StagedFile]) -> str:
+    """Return a text that changes whenever other versions or other bytes in open ones are counted.
+
+    Also when one of the versions goes to the trash or returns.
+    """
     rows = versions.order_by("pk").values_list("pk", "deleted_at", "dataset__deleted_at")
-    hasher = hashlib.sha256(repr(more).encode())
+    hasher = hashlib.sha256(repr(_sums(staged)).encode())
     for row in rows.iterator():
         hasher.update(repr((row[0], row[1] is None, row[2] is None)).encode())
     return hasher.hexdigest()
+
+
+def _sums(staged: QuerySet[StagedFile]) -> tuple[int, ...]:
+    """Sum up which blobs are staged, in one pass: one blob for another changes a sum, whatever their sizes."""
+    blob = F("blob_id")
+    found = staged.order_by().aggregate(
+        count=Count("pk"),
+        ids=Sum("blob_id", default=0),
+        # Two others may have the same sum, but hardly of their squares too; of the rest, so that none overflows.
+        squares=Sum(blob * blob % PRIME, default=0),
+    )
+    return found["count"], int(found["ids"]), int(found["squares"])

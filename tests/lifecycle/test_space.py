@@ -10,6 +10,7 @@ from django.utils import timezone
 from datasets_app.errors import Conflict, NotFound
 from datasets_app.models import Dataset, Role, SpaceSample, Team, User, VersionSpace
 from datasets_app.services import space
+from datasets_app.services.removal import describe_version_removal
 from datasets_app.services.space import VersionFigures, measure_version
 from datasets_app.services.trash import delete_version
 from tests.factories import (
@@ -73,6 +74,35 @@ def test_open_versions(dataset: Dataset, writer: User) -> None:
     assert (sample.open_size, sample.stored_size) == (11, 1361)
     with pytest.raises(Conflict):
         figures(dataset, writer, 3)
+
+
+def test_one_staged_file_for_another_is_noticed(dataset: Dataset, writer: User) -> None:
+    """The number of files is the same; their bytes are not."""
+    opened = make_version(dataset)
+    stage_files(opened, {"more": b"m" * 11})
+    assert space.measure_dataset(writer, dataset=dataset).open_size == 11
+    opened.staged.all().delete()
+    stage_files(opened, {"more": b"k" * 12})
+    assert space.measure_dataset(writer, dataset=dataset).open_size == 12
+
+
+def test_what_an_open_version_holds_is_not_only_here(
+    dataset: Dataset, writer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page says before a version is deleted: it would not come back."""
+    version = dataset.versions.select_related("root", "dataset__team").get(number=2)
+    assert measure_version(writer, version=version).own_size == 50
+    opened = make_version(make_dataset(dataset.team, "third"))
+    stage_files(opened, {"fresh": b"fresh"})
+    with monkeypatch.context() as patch:
+        patch.setattr(space, "weigh_own", None)
+        assert measure_version(writer, version=version).own_size == 50, "new bytes of others change nothing"
+    stage_files(opened, {"copy": NEW})
+    assert measure_version(writer, version=version).own_size == 0
+    assert describe_version_removal(writer, version=version).freed_size == 0
+    assert space.measure_dataset_own(writer, dataset=dataset) == 1000
+    opened.staged.all().delete()
+    assert measure_version(writer, version=version).own_size == 50
 
 
 def test_counting_can_be_put_off(dataset: Dataset, writer: User, monkeypatch: pytest.MonkeyPatch) -> None:
