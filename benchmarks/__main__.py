@@ -9,7 +9,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import command, imports
+from benchmarks import command, diff, imports
 from benchmarks.folders import Shape
 from benchmarks.report import Goal, describe_machine, goal_table
 from benchmarks.rows import measure_rows, rows_goals, rows_report
@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, help="runs of each transfer, of which the median counts (default 3)")
     parser.add_argument(
-        "--only", choices=["transfers", "command", "memory", "imports", "rows"], help="measure one part only"
+        "--only", choices=["transfers", "command", "memory", "imports", "rows", "diff"], help="measure one part only"
     )
     chosen = parser.parse_args()
     runs = chosen.runs or (1 if chosen.quick else 3)
@@ -37,14 +37,13 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))
     lines = [f"Measured on {describe_machine()} Medians of {runs}; client and server on the same machine.", ""]
     goals: list[Goal] = []
+    shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
     try:
         if chosen.only in {None, "transfers"}:
-            shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
             results = measure_transfers(CACHE, scratch, runs=runs, shapes=shapes)
             lines += transfer_report(results)
             goals += transfer_goals(results)
         if chosen.only in {None, "command"}:
-            shapes = [Shape(SMALL, 10_000 // part, 20_000), Shape(LARGE, 4, 500 * 10**6 // part)]
             many = Shape(command.MANY, 100_000 // part, 20_000)
             pushed = command.measure_command(
                 CACHE, scratch, runs=chosen.runs or (1 if chosen.quick else 5), shapes=shapes, many=many
@@ -57,17 +56,21 @@ def main() -> None:
             lines += [f"Push of {count:,} files of 100 bytes: {seconds:.0f} s, {most / 2**20:.0f} MiB of memory.", ""]
             goals.append(command.memory_goal(count, most))
         if chosen.only in {None, "imports"}:
-            shapes = [
+            remote = [
                 Shape(imports.SMALL, 20_000 // part, 100_000),
                 Shape(imports.LARGE, 4, 2**30 // part),
             ]
-            found = imports.measure_imports(CACHE, scratch, runs=runs, shapes=shapes)
+            found = imports.measure_imports(CACHE, scratch, runs=runs, shapes=remote)
             lines += imports.import_report(found)
             goals += imports.import_goals(found)
         if chosen.only in {None, "rows"}:
             layers = measure_rows(scratch, files=1_000_000 // part)
             lines += rows_report(layers)
             goals += rows_goals(layers)
+        if chosen.only in {None, "diff"}:
+            differing = diff.measure_diffs(scratch, files=1_000_000 // part)
+            lines += diff.diff_report(differing, files=1_000_000 // part)
+            goals += diff.diff_goals(differing)
     finally:
         # At the very end: on some disks, writing is slow for a while after so much was deleted.
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Measure versions of a million files: what differs between two, and what only one of them holds.
 
-    python -m benchmarks.diff [--files 1000000]
+    python -m benchmarks.diff [--files 1000000]      also a part of `python -m benchmarks`
 
 Each database gets three versions: the first, one with 100 files changed in 100 directories, and one with a file changed
 in each of the 1,000 directories, which share no directory with the first. Figures are medians.
@@ -25,12 +25,15 @@ from benchmarks import rows
 from benchmarks.report import Goal, describe_machine, goal_table, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 HERE = Path(__file__).resolve().parent
 REPEATS = 5
 MOST_SECONDS = 1.0
 MOST_GROWTH_MIB = 100
+DATABASES = ("SQLite", "PostgreSQL")
+FEW = "diff: 100 files in 100 directories"
+Found = dict[str, dict[str, Any]]
 
 
 def build(files: int) -> dict[str, Any]:
@@ -140,49 +143,63 @@ def _run(step: str, files: int, environment: dict[str, str]) -> dict[str, Any]:
     return answer
 
 
-def report(files: int, databases: list[str]) -> None:
-    """Build and measure on each database, and print Markdown."""
+def measure_diffs(scratch: Path, *, files: int, databases: Sequence[str] = DATABASES) -> Found:
+    """Build and measure on each database, below the folder `scratch`; return what was measured by database."""
     from tests.postgresql import start_postgresql
 
+    found = {}
+    for database in databases:
+        folder = scratch / f"diff-{database.lower()}"
+        folder.mkdir()
+        environment = {**os.environ, "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "flexai_site.settings"}
+        if database == "PostgreSQL":
+            environment["DATABASE_URL"] = start_postgresql()
+        _run("build", files, environment)
+        found[database] = _run("measure", files, environment)
+    return found
+
+
+def diff_report(found: Found, *, files: int) -> list[str]:
+    """Write what was measured as Markdown."""
+    names = list(next(iter(found.values()))["figures"])
+    lines = [[name, *(f"{one['figures'][name]:.2f}" for one in found.values())] for name in names]
+    lines.append(["growth of the process, MiB", *(f"{one['growth_mib']:.0f}" for one in found.values())])
+    return [f"### Versions of {files:,} files, seconds", "", *table(["", *found], lines), ""]
+
+
+def diff_goals(found: Found) -> list[Goal]:
+    """Say what is to be reached: a diff of few files is quick and takes no memory, however large the versions are."""
+    return [
+        goal
+        for database, one in found.items()
+        for goal in (
+            Goal(f"{database}: diff of 100 files, s", one["figures"][FEW], "at most", MOST_SECONDS),
+            Goal(f"{database}: growth of the process, MiB", one["growth_mib"], "at most", MOST_GROWTH_MIB),
+        )
+    ]
+
+
+def report(files: int, databases: Sequence[str]) -> None:
+    """Measure, and print Markdown."""
     cache = HERE / ".cache"
     cache.mkdir(exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="diff-", dir=cache))
-    found = {}
     try:
-        for database in databases:
-            folder = scratch / database.lower()
-            folder.mkdir()
-            environment = {**os.environ, "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "flexai_site.settings"}
-            if database == "PostgreSQL":
-                environment["DATABASE_URL"] = start_postgresql()
-            _run("build", files, environment)
-            found[database] = _run("measure", files, environment)
+        found = measure_diffs(scratch, files=files, databases=databases)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    names = list(next(iter(found.values()))["figures"])
-    lines = [[name, *(f"{found[d]['figures'][name]:.2f}" for d in databases)] for name in names]
-    lines.append(["growth of the process, MiB", *(f"{found[d]['growth_mib']:.0f}" for d in databases)])
-    goals = [
-        goal
-        for d in databases
-        for goal in (
-            Goal(f"{d}: diff of 100 files, s", found[d]["figures"][names[0]], "at most", MOST_SECONDS),
-            Goal(f"{d}: growth of the process, MiB", found[d]["growth_mib"], "at most", MOST_GROWTH_MIB),
-        )
-    ]
-    print("\n".join([describe_machine(), "", f"### Versions of {files:,} files, seconds", ""]))
-    print("\n".join([*table(["", *databases], lines), "", *goal_table(goals)]))
+    print("\n".join([describe_machine(), "", *diff_report(found, files=files), *goal_table(diff_goals(found))]))
 
 
 def main() -> None:
     """Report, or run one step in this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=["SQLite", "PostgreSQL"])
+    parser.add_argument("--only", choices=DATABASES)
     parser.add_argument("--step", choices=["build", "measure"])
     chosen = parser.parse_args()
     if chosen.step is None:
-        report(chosen.files, [chosen.only] if chosen.only else ["SQLite", "PostgreSQL"])
+        report(chosen.files, [chosen.only] if chosen.only else DATABASES)
         return
     import django
 
