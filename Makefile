@@ -46,6 +46,7 @@ bench: .venv/.dev node_modules/.installed
 
 nightly: .venv/.dev .venv/.ministack node_modules/.installed
 	$(PY) -m pytest -m nightly
+	TEST_DATABASE=postgresql $(PY) -m pytest -m "nightly and data_layer"
 
 lock: .venv/bin/uv
 	$(COMPILE) pyproject.toml --extra server -o requirements/runtime.txt
