@@ -402,6 +402,37 @@ def test_a_dry_run_counts_and_removes_nothing(store: Path) -> None:
     assert collect(hours=25).report["blob"] == then.report["blob"]
 
 
+def test_a_dry_run_tells_what_the_run_then_does(store: Path, settings: LazySettings) -> None:
+    """Every kind that is removed, with the same counts and bytes."""
+    make_available_version(make_dataset(make_team()), {"kept": b"kept", **FILES})
+    purge(make_available_version(make_dataset(make_team()), {"d/gone": b"gone" * 100, "e": b"e" * 50}))
+    collect()
+    past = timezone.now() - timedelta(days=40)
+    sender = Sender.create()
+    sender.patch(sender.create_upload(length=10, path="expired")["Location"], 0, b"12345")
+    Upload.objects.update(expires_at=past, created_at=past)
+    idle = make_version(make_dataset(make_team()))
+    Version.objects.filter(pk=idle.pk).update(created_at=past)
+    trashed = make_available_version(make_dataset(make_team()), {"trashed": b"t"})
+    delete_version(make_member(trashed.dataset.team), version=trashed)
+    Version.objects.filter(pk=trashed.pk).update(deleted_at=past)
+    (settings.STAGING_DIR / uuid.uuid4().hex).write_bytes(b"nobody's")
+    Pack.objects.create(key=content.pack_key(uuid.uuid4()), size=9, created_at=past)
+    for name in ("ab/.new-half", content.pack_key(uuid.uuid4())):
+        (store / name).parent.mkdir(exist_ok=True)
+        (store / name).write_bytes(b"half")
+    told = collect_now(is_dry_run=True, now=later(hours=25)).report
+    assert Upload.objects.get().status == "receiving"
+    done = collect(hours=25).report
+    kinds = ("version", "upload", "staging", "tree", "blob", "pack", "partial", "unknown")
+    assert told.keys() == set(kinds)
+    for kind in kinds:
+        assert told[kind]["count"] == done[kind]["count"], kind
+        if kind != "version":
+            assert told[kind]["size"] == done[kind]["size"], kind
+    assert done["version"]["count"] == 2
+
+
 def test_trees_in_the_trash_wait_for_their_time(store: Path) -> None:
     version = make_available_version(make_dataset(make_team()), FILES)
     delete_version(make_member(version.dataset.team), version=version)

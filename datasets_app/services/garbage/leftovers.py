@@ -24,11 +24,20 @@ from datasets_app.services.uploads import end_uploads
 from datasets_app.store.staging import Staged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.db.models import QuerySet
 
 BATCH = 1_000
 # Each lock is an open file.
 LOCKED_AT_ONCE = 100
+
+
+def find_over(sweep: Sweep) -> QuerySet[Upload]:
+    """Return the uploads that are over, and that no declared file needs."""
+    needed = StagedFile.objects.filter(upload=OuterRef("pk"))
+    over = Upload.objects.filter(expires_at__lt=sweep.now, created_at__lt=sweep.cutoff).exclude(status__in=UNFINISHED)
+    return over.filter(~Exists(needed))
 
 
 def end_expired(sweep: Sweep | None = None, *, limit: int = BATCH) -> int:
@@ -47,11 +56,7 @@ def collect_uploads(sweep: Sweep) -> None:
     """End uploads that expired, and remove the rows of those that are over and that no declared file needs."""
     with sweep.giving_way("uploads"):
         end_expired(sweep)
-        needed = StagedFile.objects.filter(upload=OuterRef("pk"))
-        over = Upload.objects.filter(expires_at__lt=sweep.now, created_at__lt=sweep.cutoff).exclude(
-            status__in=UNFINISHED
-        )
-        unused = over.filter(~Exists(needed)).order_by("pk").values_list("pk", "size", "status")
+        unused = find_over(sweep).order_by("pk").values_list("pk", "size", "status")
         while some := list(unused[:BATCH]):
             with transaction.atomic():
                 items = [Removal(str(pk), size if status == Upload.Status.FINISHED else 0) for pk, size, status in some]
@@ -63,29 +68,35 @@ def collect_uploads(sweep: Sweep) -> None:
 
 def collect_staging(sweep: Sweep) -> None:
     """Remove staging files that no unfinished upload and no import needs."""
+    for batch in find_stray(sweep):
+        _remove_staged(sweep, batch)
+
+
+def find_stray(sweep: Sweep) -> Iterator[list[Staged]]:
+    """Give, in batches, staging files older than the grace period that no unfinished upload and no import needs."""
     batch: list[Staged] = []
     with suppress(FileNotFoundError):
         for staged in staging().staged():
             if staged.modified <= sweep.cutoff.timestamp():
                 batch.append(staged)
             if len(batch) == LOCKED_AT_ONCE:
-                _remove_staged(sweep, batch)
+                yield _unwanted(batch)
                 batch = []
-    _remove_staged(sweep, batch)
+    yield _unwanted(batch)
 
 
 def abandon_idle(sweep: Sweep) -> None:
     """Abandon unsealed versions that nobody has touched for UNSEALED_DAYS: they would keep their bytes for ever."""
-    if not settings.UNSEALED_DAYS:
-        return
-    for version in _idle(sweep).select_related("dataset__team")[:BATCH]:
+    for version in find_idle(sweep).select_related("dataset__team")[:BATCH]:
         with sweep.giving_way("idle versions"):
             _abandon(sweep, version)
         sweep.beat()
 
 
-def _idle(sweep: Sweep) -> QuerySet[Version]:
-    """Open versions without an upload or an import under way, that nobody has worked on for UNSEALED_DAYS."""
+def find_idle(sweep: Sweep) -> QuerySet[Version]:
+    """Return open versions without an upload or an import under way, that nobody has worked on for UNSEALED_DAYS."""
+    if not settings.UNSEALED_DAYS:
+        return Version.objects.none()
     idle = sweep.now - timedelta(days=settings.UNSEALED_DAYS)
     busy = Q(created_at__gt=idle) | Q(expires_at__gt=sweep.now, status__in=UNFINISHED)
     uploads = Upload.objects.filter(busy, version=OuterRef("pk"))
@@ -109,10 +120,9 @@ def _unwanted(batch: list[Staged]) -> list[Staged]:
 
 
 def _remove_staged(sweep: Sweep, batch: list[Staged]) -> None:
-    unused = _unwanted(batch)
     with ExitStack() as stack:
         held: list[Staged] = []
-        for staged in unused:
+        for staged in batch:
             # Whoever writes it, or makes it a pack, holds its lock.
             with suppress(Locked, Gone):
                 stack.enter_context(staging().lock(staged.upload))
@@ -133,7 +143,7 @@ def _abandon(sweep: Sweep, version: Version) -> None:
     with transaction.atomic():
         held = Version.objects.select_for_update(of=("self",)).filter(pk=version.pk, status__in=Version.OPEN).first()
         # Whoever works on it locks it too, and may just have done so.
-        if held is None or not _idle(sweep).filter(pk=held.pk).exists():
+        if held is None or not find_idle(sweep).filter(pk=held.pk).exists():
             return
         uploads = version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True)
         team = version.dataset.team

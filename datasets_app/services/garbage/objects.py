@@ -29,8 +29,20 @@ REASON = "no row of the database knows it"
 SHOWN = 5
 
 
+Unknown = tuple[RemovedObject.Kind, list[StoredObject], str]
+
+
 def collect_objects(sweep: Sweep) -> None:
     """Remove unknown objects that are older than the grace period, unless there are signs that they are somebody's."""
+    for kind, objects, reason in find_unknown(sweep):
+        _remove(sweep, kind, objects, reason)
+        sweep.beat()
+    # Told to `runs`, which lists a remote store once a day.
+    sweep.add("listed", 1)
+
+
+def find_unknown(sweep: Sweep) -> Iterator[Unknown]:
+    """Give such objects in batches, with their kind and the reason."""
     manifests = list(_unknown_manifests(sweep))
     foreign = [found for found in manifests if _is_foreign(found)]
     forget = sweep.run is not None and sweep.run.forget_unknown
@@ -43,14 +55,11 @@ def collect_objects(sweep: Sweep) -> None:
         )
     for objects in _batches(sweep, pack_store().objects()):
         partial = [found for found in objects if PARTIAL.fullmatch(found.key)]
-        _remove(sweep, RemovedObject.Kind.PARTIAL, partial, "it was never whole")
+        yield RemovedObject.Kind.PARTIAL, _not_going(partial), "it was never whole"
         if forget or not foreign:
-            _remove(sweep, RemovedObject.Kind.UNKNOWN, _unknown_packs(objects), REASON)
-        sweep.beat()
+            yield RemovedObject.Kind.UNKNOWN, _not_going(_unknown_packs(objects)), REASON
     if forget or not foreign:
-        _remove(sweep, RemovedObject.Kind.UNKNOWN, manifests, REASON)
-    # Told to `runs`, which lists a remote store once a day.
-    sweep.add("listed", 1)
+        yield RemovedObject.Kind.UNKNOWN, _not_going(manifests), REASON
 
 
 def _batches(sweep: Sweep, objects: Iterator[StoredObject]) -> Iterator[list[StoredObject]]:
@@ -99,11 +108,14 @@ def _is_foreign(found: StoredObject) -> bool:
     return not RemovedObject.objects.filter(key__in=[found.key, *gone]).exists()
 
 
-def _remove(sweep: Sweep, kind: RemovedObject.Kind, objects: list[StoredObject], reason: str) -> None:
-    # What is going already has its entry.
+def _not_going(objects: list[StoredObject]) -> list[StoredObject]:
+    """Leave out what is going already: it has its entry."""
     entries = RemovedObject.objects.filter(removed_at=None, key__in=[found.key for found in objects])
     going = set(entries.values_list("key", flat=True))
-    objects = [found for found in objects if found.key not in going]
+    return [found for found in objects if found.key not in going]
+
+
+def _remove(sweep: Sweep, kind: RemovedObject.Kind, objects: list[StoredObject], reason: str) -> None:
     if not objects:
         return
     with transaction.atomic():

@@ -19,12 +19,13 @@ from datasets_app.models.lease import LeaseLostError
 from datasets_app.queue import enqueue
 from datasets_app.services.garbage import journal
 from datasets_app.services.garbage.blobs import collect_blobs
-from datasets_app.services.garbage.compaction import compact_packs, list_healed, wasted_bytes
-from datasets_app.services.garbage.figures import measure_unused, take_sample
+from datasets_app.services.garbage.compaction import compact_packs, list_healed
+from datasets_app.services.garbage.figures import take_sample
 from datasets_app.services.garbage.leftovers import abandon_idle, collect_staging, collect_uploads
+from datasets_app.services.garbage.measuring import measure
 from datasets_app.services.garbage.objects import collect_objects, is_local
 from datasets_app.services.garbage.packs import collect_packs
-from datasets_app.services.garbage.purge import due_datasets, due_versions, purge_trash
+from datasets_app.services.garbage.purge import purge_trash
 from datasets_app.services.garbage.sweep import Sweep
 from datasets_app.services.garbage.trees import collect_trees
 
@@ -142,14 +143,7 @@ def _do(run: CollectionRun, sweep: Sweep) -> list[str]:
 
 
 def _measure(sweep: Sweep) -> list[str]:
-    """Count what a collection would remove now, what waits for the end of its grace period, and half-empty packs."""
-    unused = measure_unused(sweep.cutoff)
-    sweep.add("dataset", due_datasets(sweep).count())
-    sweep.add("version", due_versions(sweep).count())
-    sweep.add("blob", unused.due_blobs, unused.due_size)
-    sweep.add("waiting", unused.blobs - unused.due_blobs, unused.size - unused.due_size)
-    wasted = wasted_bytes()
-    sweep.add("wasted", 1 if wasted else 0, wasted)
+    measure(sweep, with_objects=_listing_is_due(sweep))
     return []
 
 
