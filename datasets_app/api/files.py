@@ -127,6 +127,7 @@ class TallyAnswer(Answer):
 class DiffAnswer(Page[ChangeAnswer]):
     """One page of the differences in tree order. `counts` has all of them by kind; null when they are too many.
 
+    Then files that were renamed one by one are each removed and added; whole folders are still told as renamed.
     `truncated` is true when there is a next page.
     """
 

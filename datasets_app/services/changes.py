@@ -92,13 +92,16 @@ class Difference(NamedTuple):
         return self.key.endswith(KEY_SEPARATOR)
 
 
-def walk_differences(old: int, new: int, *, after: str = "", expand: bool = False) -> Iterator[Difference]:
+def walk_differences(
+    old: int, new: int, *, after: str = "", expand: bool = False, files: bool = True
+) -> Iterator[Difference]:
     """Every difference between two directories (their ids, NOTHING for none), in the order of keys, `after` a key.
 
-    With `expand`, directories that only one side has are walked into as well, so that every item is a file.
+    With `expand`, directories that only one side has are walked into as well, so that every item is a file. Without
+    `files`, only directories are looked at.
     """
     # A stack of our own: a legal path has more folders than Python allows calls.
-    stack = [_read("", old, new, after)]
+    stack = [_read("", old, new, after, files=files)]
     while stack:
         found = next(stack[-1], None)
         if found is None:
@@ -114,14 +117,14 @@ def walk_differences(old: int, new: int, *, after: str = "", expand: bool = Fals
             continue
         inner = after[len(found.key) :] if after.startswith(found.key) else ""
         sides = (found.old.ref if found.old else NOTHING, found.new.ref if found.new else NOTHING)
-        stack.append(_read(found.key, *sides, inner))
+        stack.append(_read(found.key, *sides, inner, files=files))
 
 
-def _read(prefix: str, old: int, new: int, after: str) -> Iterator[Difference]:
+def _read(prefix: str, old: int, new: int, after: str, *, files: bool) -> Iterator[Difference]:
     """Differences directly in one pair of directories; `after` is a key relative to them."""
     first = after.partition(KEY_SEPARATOR)[0]
     streams = [
-        *(_rows(statement, prefix, old, new, first, "") for statement in (_CHANGED_FILES, _GONE_FILES)),
+        *(_rows(statement, prefix, old, new, first, "") for statement in (_CHANGED_FILES, _GONE_FILES) if files),
         # The directory called `first` may not be done yet.
         *(
             _rows(statement, prefix, old, new, first, KEY_SEPARATOR)

@@ -15,13 +15,15 @@ from datasets_app.errors import Conflict
 from datasets_app.models import User, Version
 from datasets_app.permissions import require
 from datasets_app.services.changes import NOTHING, Difference, Side, walk_differences
+from datasets_app.services.folder_renames import find_folder_moves, tell_moves
 from datasets_app.services.renames import Renamed, find_renames
 from datasets_app.services.validation import invalid_field
 from datasets_app.store.paths import KEY_SEPARATOR, from_key
 
 Kind = Literal["added", "removed", "changed", "renamed"]
 KINDS: tuple[Kind, ...] = ("added", "removed", "changed", "renamed")
-# So many differences are counted and searched for renames; beyond it they come page by page, without both.
+# So many differences are counted and searched for renames; beyond it they come page by page, not counted, and only
+# folders that were moved as they are, are told as renames.
 MOST_COUNTED = 20_000
 MOST_ROWS = 10_000
 SALT = "comparison"
@@ -75,7 +77,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One page of changes in tree order. `tallies` counts all of them by kind; None when they are too many to count."""
+    """One page of changes in tree order. `tallies` counts all of them by kind; None when they are too many to count.
+
+    Then files that were renamed one by one are not looked for: each is removed and added.
+    """
 
     changes: list[Change]
     next_cursor: str | None
@@ -120,7 +125,8 @@ def compare_versions(  # noqa: PLR0913 - one argument for each control of the li
     elif kind:
         raise invalid_field("kind", "There are too many differences to tell apart. Look at all of them.")
     else:
-        found = ((unit.key, _change(unit)) for unit in walk_differences(*roots, after=after, expand=expand))
+        differences = walk_differences(*roots, after=after, expand=expand)
+        found = ((unit.key, _change(unit)) for unit in tell_moves(differences, find_folder_moves(*roots)))
     page = list(islice(found, limit + 1))
     following = _encode(page[limit - 1][0]) if len(page) > limit else None
     return Comparison([change for _, change in page[:limit]], following, tallies)

@@ -218,6 +218,33 @@ def test_any_two_trees(db: None, old: Files, new: Files, limit: int, countable: 
                 assert sum(tally.files for tally in page.tallies.values()) == sum(c.file_count for c in found)
 
 
+def test_moved_folders_are_told_when_there_is_too_much_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "MOST_COUNTED", 3)
+    cats, dogs = ({f"{kind}{n}": f"{kind}{n}".encode() for n in range(5)} for kind in "cd")
+    loose = {f"loose{n}": bytes([n]) for n in range(4)}
+
+    def tree(cat: str, dog: str, other: str) -> Files:
+        moved = {f"{cat}/{name}": data for name, data in cats.items()}
+        return moved | {f"{dog}/{name}": data for name, data in dogs.items()} | {other + n: d for n, d in loose.items()}
+
+    kept = {"a/left": b"left", "b/kept": b"kept"}
+    old, new = tree("a/cats", "dogs", "") | kept, tree("b/cats", "hounds", "in/") | kept
+    found = compare(old, new)
+    assert found.tallies is None
+    assert [line for line in lines(found) if "loose" not in line[1]] == [
+        ("renamed", "b/cats/", "a/cats"),
+        ("renamed", "hounds/", "dogs"),
+        ("added", "in/", None),
+    ]
+    assert ("removed", "loose0", None) in lines(found), "single files are not looked for"
+    every = compare(old, new, expand=True)
+    assert apply(old, new, every.changes) == new
+    renamed = [line for line in lines(every) if line[0] == "renamed"]
+    assert renamed == [("renamed", f"b/cats/c{n}", f"a/cats/c{n}") for n in range(5)] + [
+        ("renamed", f"hounds/d{n}", f"dogs/d{n}") for n in range(5)
+    ]
+
+
 def test_long_lists_come_in_pages_of_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory with more differences than one statement gives."""
     for name in ("_CHANGED_FILES", "_GONE_FILES", "_CHANGED_DIRECTORIES", "_GONE_DIRECTORIES"):
