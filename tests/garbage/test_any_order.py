@@ -29,16 +29,21 @@ from hypothesis.stateful import (
 from datasets_app.errors import AppError, Conflict
 from datasets_app.models import Blob, Dataset, StagedFile, User, Version
 from datasets_app.services import content
+from datasets_app.services.composing import compose_version
+from datasets_app.services.damages import damaged_versions, is_anything_damaged
 from datasets_app.services.garbage import collect_now, purge_dataset, purge_version
-from datasets_app.services.moving import Move, move_paths
+from datasets_app.services.integrity import verify_now
+from datasets_app.services.moving import Move, move_paths, undo_all
 from datasets_app.services.plans import plan_files, remove_paths
+from datasets_app.services.recipes import Part
 from datasets_app.services.staged import DeclaredFile
-from datasets_app.services.trash import delete_dataset, delete_version, restore_version
+from datasets_app.services.trash import delete_dataset, delete_version, restore_dataset, restore_version
 from datasets_app.services.uploads import append, create_bundle
 from datasets_app.services.versions import abandon_version, create_version, run_seal, seal_version
 from tests.conftest import empty_guarded_tables
 from tests.factories import make_dataset, make_member, make_team
 from tests.garbage.conftest import objects, pack_objects, read_back
+from tests.integrity.conftest import flip
 
 pytestmark = [pytest.mark.data_layer, pytest.mark.django_db(transaction=True)]
 
@@ -64,6 +69,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.opened: dict[int, dict[str, bytes]] = {}
+        self.begun: dict[int, dict[str, bytes]] = {}
         self.sealed: dict[int, dict[str, bytes]] = {}
         self.trash: dict[int, dict[str, bytes]] = {}
         self.hours = 0.0
@@ -83,6 +89,7 @@ class Life(RuleBasedStateMachine):
         base = chosen(self.sealed, pick) if based and self.sealed else None
         version = create_version(self.admin, dataset=self.dataset, base=base.number if base else None)
         self.opened[version.pk] = dict(self.sealed[base.pk]) if base else {}
+        self.begun[version.pk] = dict(self.opened[version.pk])
         self._send(version, files, hashed=True, whole=True)
 
     @precondition(lambda self: self.opened)
@@ -152,6 +159,7 @@ class Life(RuleBasedStateMachine):
         try:
             moved = move_paths(self.admin, version=version, moves=[Move(source, goal)])
         except AppError:
+            assert not may_move(here, source, goal)
             return
         if not moved:
             return
@@ -160,6 +168,58 @@ class Life(RuleBasedStateMachine):
         for path, data in going.items():
             del here[path]
             here[goal + path[len(source.removesuffix("/")) :]] = data
+
+    @precondition(lambda self: self.opened)
+    @rule(pick=picks)
+    def undo(self, pick: int) -> None:
+        version = chosen(self.opened, pick)
+        undo_all(self.admin, version=version)
+        self.opened[version.pk] = dict(self.begun[version.pk])
+
+    @precondition(lambda self: self.sealed)
+    @rule(first=picks, second=picks)
+    def compose(self, first: int, second: int) -> None:
+        """Merge two versions by reference; where they differ, the first counts."""
+        parts = [chosen(self.sealed, first), chosen(self.sealed, second)]
+        version = compose_version(
+            self.admin,
+            team=self.dataset.team.name,
+            name=self.dataset.name,
+            parts=[Part(self.dataset.name, part.number) for part in parts],
+            on_clash="first",
+        )
+        run_seal(version.pk)
+        version.refresh_from_db()
+        assert version.status == "available", version.error
+        self.sealed[version.pk] = self.sealed[parts[1].pk] | self.sealed[parts[0].pk]
+
+    @precondition(lambda self: self.sealed)
+    @rule(pick=picks)
+    def damage(self, pick: int) -> None:
+        """A bit flips; a verification finds it, a version that is sealed then is marked, the same bytes heal it."""
+        version = chosen(self.sealed, pick)
+        data = max(self.sealed[version.pk].values(), key=len)
+        if not data:
+            return
+        flip(self.store, digest_of(data))
+        verify_now(progress=lambda _run: None)
+        later = create_version(self.admin, dataset=self.dataset, base=version.number)
+        self._seal(later, dict(self.sealed[version.pk]))
+        assert damaged_versions([version, later]) == {version.pk, later.pk}
+        lost = StagedFile.objects.filter(version__in=self.opened, blob=None)
+        for pk, path in list(lost.values_list("version", "path")):
+            self._send(Version.objects.get(pk=pk), {path: data}, hashed=True, whole=True)
+        healing = create_version(self.admin, dataset=self.dataset)
+        self.opened[healing.pk], self.begun[healing.pk] = {}, {}
+        self._send(healing, {"a": data}, hashed=True, whole=True)
+        assert not is_anything_damaged()
+
+    @rule(hours=st.sampled_from([1, 25]))
+    def away(self, hours: float) -> None:
+        """The whole dataset in the trash, while a collection runs."""
+        delete_dataset(self.admin, team=self.dataset.team.name, name=self.dataset.name)
+        self.collect(hours, 50)
+        restore_dataset(self.admin, team=self.dataset.team.name, name=self.dataset.name)
 
     @rule(pick=picks, files=file_sets)
     def seal(self, pick: int, files: Mapping[str, bytes]) -> None:
@@ -170,6 +230,9 @@ class Life(RuleBasedStateMachine):
         if not held:
             abandon_version(self.admin, version=version)
             return
+        self._seal(version, held)
+
+    def _seal(self, version: Version, held: dict[str, bytes]) -> None:
         seal_version(self.admin, version=version)
         run_seal(version.pk)
         version.refresh_from_db()
@@ -263,6 +326,14 @@ def digest_of(data: bytes) -> bytes:
 
 def is_below(path: str, folder: str) -> bool:
     return folder.endswith("/") and path.startswith(folder)
+
+
+def may_move(files: Mapping[str, bytes], source: str, goal: str) -> bool:
+    """Tell whether a move has something to move, to where nothing is in its way."""
+    going = {path for path in files if path == source or is_below(path, source)}
+    rest = files.keys() - going
+    in_the_way = any(path == goal or is_below(path, f"{goal}/") or is_below(goal, f"{path}/") for path in rest)
+    return bool(going) and not in_the_way and not is_below(f"{goal}/", source) and source.removesuffix("/") != goal
 
 
 def chosen(versions: Mapping[int, object], pick: int) -> Version:
