@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.factories import api_client, make_available_version, make_dataset, make_member, make_team
 from tests.store.vectors import ACCEPTED, REFUSED, VERSIONS
 
 PROGRAM = Path(__file__).parents[2] / "static" / "flexai_verify.py"
@@ -121,6 +122,24 @@ def test_a_manifest_of_another_version(tmp_path: Path, capsys: pytest.CaptureFix
     other = manifest(tmp_path, {"a": b""})
     assert verify(folder, digest, "--manifest", other) == 1
     assert "another version's manifest" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
+def test_a_manifest_that_was_downloaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the server writes it, whatever the order and the characters of its paths."""
+    files = FILES | {"ä/ö.txt": b"umlauts", 'a b/quote"d': b"odd", "z/" + "long" * 50: b"x" * 3000}
+    version = make_available_version(make_dataset(make_team("lab"), "images"), files)
+    client = api_client(make_member(version.dataset.team, "reader"))
+    answer = client.get("/api/v1/teams/lab/datasets/images/versions/1/manifest")
+    assert answer.status_code == 200
+    downloaded = tmp_path / "manifest.ndjson"
+    downloaded.write_bytes(answer.getvalue())
+    folder = write(tmp_path / "in", files)
+    assert verify(folder, "--manifest", downloaded) == 0
+    assert version.digest in capsys.readouterr().out
+    (folder / "top").write_bytes(b"other")
+    assert verify(folder, "--manifest", downloaded) == 1
+    assert "top" in capsys.readouterr().out
 
 
 def test_links_are_followed_but_not_round_and_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
