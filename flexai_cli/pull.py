@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -84,11 +86,15 @@ class Pull:
         receiver = Receiver(
             self._session, self._team, self._label.dataset, version["number"], self._directory, self._progress
         )
-        count, total = self._fetch(receiver, version)
-        if receiver.failures:
-            failed = [{"path": path, "detail": why} for path, why in sorted(receiver.failures.items())]
-            raise Incomplete(f"{len(failed)} files could not be fetched. The same command tries again.", items=failed)
-        shutil.rmtree(scratch, ignore_errors=True)
+        with _one_after_another(self._directory, self._progress):
+            # Another pull, that we have waited for, took its own away.
+            scratch.mkdir(parents=True, exist_ok=True)
+            count, total = self._fetch(receiver, version)
+            if receiver.failures:
+                failed = [{"path": path, "detail": why} for path, why in sorted(receiver.failures.items())]
+                what = f"{len(failed)} files could not be fetched. The same command tries again."
+                raise Incomplete(what, items=failed)
+            shutil.rmtree(scratch, ignore_errors=True)
         return PullResult(
             team=self._team,
             dataset=self._label.dataset,
@@ -143,6 +149,29 @@ class Pull:
                 yield file
         if str(tree.finish()) != version["digest"]:
             raise Different(f"The server's list of files has not the digest {version['digest']} of the version.")
+
+
+@contextmanager
+def _one_after_another(directory: Path, progress: Progress) -> Iterator[None]:
+    """Wait for other pulls into the same folder: two would write into each other's half-fetched files.
+
+    Processes of one training run often pull at once; those that waited find all files there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    stage, descriptor = progress.stage, os.open(directory, os.O_RDONLY)
+    try:
+        # Some network file systems lock no folders.
+        with suppress(OSError):
+            progress.stage = "waiting for another pull into this folder"
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        progress.stage = stage
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def find_version(session: Session, team: str, label: Label) -> dict[str, Any]:

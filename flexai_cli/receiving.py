@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -88,14 +90,16 @@ class Receiver:
         draft = f"{self._scratch}/{file.sha256.hex()}-{threading.get_ident()}"
         try:
             with open(draft, "wb", buffering=0) as out:  # noqa: PTH123 - once for each of a million files
-                out.write(data)
+                _write(out, data)
             self._place(draft, file)
         except OSError as error:
             self._fail(file, f"It can't be written: {reason_of(error)}.")
 
     def _fetch_large(self, file: Listed) -> None:
         """Fetch one file; what an interrupted pull has left of these very bytes is kept."""
-        draft = f"{self._scratch}/{file.sha256.hex()}"
+        # Equal files are fetched at the same time, so the digest alone would not be one file's own name.
+        place = hashlib.sha256(file.path.encode()).hexdigest()[:16]
+        draft = f"{self._scratch}/{file.sha256.hex()}-{place}"
         for number in range(1, MOST_ROUNDS + 1):
             try:
                 self._receive(file, draft)
@@ -127,7 +131,7 @@ class Receiver:
                 try:
                     for block in self._range(file, reached):
                         hasher.update(block)
-                        out.write(block)
+                        _write(out, block)
                         reached += len(block)
                         self._progress.moved(len(block))
                 except httpx.TransportError as error:
@@ -139,7 +143,8 @@ class Receiver:
                     pause.after(error)
                 if reached > before:
                     pauses = self._session.pauses()
-        if reached != file.size or hasher.digest() != file.sha256:
+            on_disk = os.fstat(out.fileno()).st_size
+        if not reached == on_disk == file.size or hasher.digest() != file.sha256:
             raise Damaged
 
     def _range(self, file: Listed, offset: int) -> Iterator[bytes]:
@@ -167,6 +172,12 @@ class Receiver:
     def _fail(self, file: Listed, reason: str) -> None:
         with self._lock:
             self.failures[file.path] = reason
+
+
+def _write(out: io.FileIO, data: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes a part, and says nothing."""
+    if out.write(data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class _Parts:

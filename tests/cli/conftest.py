@@ -45,10 +45,14 @@ class Flexai:
         }
         return {name: value for name, value in (kept | ours | dict(self.more)).items() if value}
 
-    def start(self, *arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
-        """Start the command."""
+    def start(
+        self, *arguments: str | Path, cwd: Path | None = None, limits: Mapping[int, int] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start the command; `limits` are those of the system for its process (resource.RLIMIT_*)."""
+        preset = "".join(f"resource.setrlimit({kind}, ({limit}, {limit})); " for kind, limit in (limits or {}).items())
+        program = ["-c", f"import resource; {preset}from flexai_cli.entry import main; main()"]
         return subprocess.Popen(
-            [sys.executable, "-m", "flexai_cli", *map(str, arguments)],
+            [sys.executable, *(program if limits else ["-m", "flexai_cli"]), *map(str, arguments)],
             env=self.environment,
             cwd=cwd or self.home,
             stdin=subprocess.PIPE,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
+import resource
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Flexai, read_files, write_files
+from tests.cli.conftest import SECONDS, Flexai, read_files, write_files
 from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
@@ -49,9 +53,7 @@ def test_include(flexai: Flexai, tmp_path: Path) -> None:
 def test_a_half_fetched_file_is_gone_on_with(flexai: Flexai, tmp_path: Path) -> None:
     data = os.urandom(12 * 2**20)
     flexai.run("dataset", "push", "half", "--file", write_files(tmp_path / "data", {"f": data}))
-    import hashlib
-
-    name = hashlib.sha256(data).hexdigest()
+    name = f"{hashlib.sha256(data).hexdigest()}-{hashlib.sha256(b'f').hexdigest()[:16]}"
     target = write_files(tmp_path / "out", {f".flexai-pull/{name}": data[: 10 * 2**20]})
     assert flexai.json("dataset", "pull", "half", target)["fetched_size"] == 2 * 2**20
     assert read_files(target) == {"f": data}
@@ -59,6 +61,44 @@ def test_a_half_fetched_file_is_gone_on_with(flexai: Flexai, tmp_path: Path) -> 
     target = write_files(tmp_path / "other", {f".flexai-pull/{name}": b"damaged" * 1000})
     flexai.run("dataset", "pull", "half", target)
     assert read_files(target) == {"f": data}
+
+
+def test_equal_large_files(flexai: Flexai, tmp_path: Path) -> None:
+    files = {f"{n}.bin": b"\x05" * (9 * 2**20) for n in range(6)} | {"other.bin": os.urandom(9 * 2**20)}
+    flexai.run("dataset", "push", "equal", "--file", write_files(tmp_path / "data", files))
+    pulled = flexai.json("dataset", "pull", "equal", tmp_path / "out")
+    assert read_files(tmp_path / "out") == files
+    assert pulled["fetched_count"] == len(files)
+
+
+def test_pulls_into_one_folder_wait_for_each_other(flexai: Flexai, tmp_path: Path) -> None:
+    files = {"large.bin": os.urandom(9 * 2**20)} | {f"s/{n}": bytes([n]) for n in range(30)}
+    flexai.run("dataset", "push", "ranks", "--file", write_files(tmp_path / "data", files))
+    target = tmp_path / "out"
+    target.mkdir()
+    held = os.open(target, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    ranks = [flexai.start("dataset", "pull", "ranks", target, "--json") for _ in range(2)]
+    time.sleep(4)
+    assert [rank.poll() for rank in ranks] == [None, None]
+    assert read_files(target) == {}
+    os.close(held)
+    outs = [rank.communicate(timeout=SECONDS)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], outs
+    assert read_files(target) == files
+    assert sorted(json.loads(out)["fetched_count"] for out in outs) == [0, len(files)]
+
+
+def test_a_disk_that_takes_a_part_of_a_file(flexai: Flexai, tmp_path: Path) -> None:
+    files = {"small": os.urandom(2**20), "large": os.urandom(9 * 2**20)}
+    flexai.run("dataset", "push", "full", "--file", write_files(tmp_path / "data", files))
+    # A limit on the size of files acts as a full disk does: the last write takes a part.
+    limit = 2**19 + 5
+    process = flexai.start("dataset", "pull", "full", tmp_path / "out", "--json", limits={resource.RLIMIT_FSIZE: limit})
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 8, out + err
+    assert {row["path"] for row in json.loads(out)["error"]["errors"]} == set(files)
+    assert not (tmp_path / "out/small").exists()
 
 
 def test_a_file_where_a_folder_must_be(flexai: Flexai, tmp_path: Path) -> None:
