@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Final, NoReturn
 
 import httpcore
 import httpx
 import typer
 
 from flexai_cli.commands import auth, catalogue, jobs, labelling, lifecycle, storage, transfer
-from flexai_cli.errors import Exit, FlexaiError, Unreachable
-from flexai_cli.output import err, show_error
+from flexai_cli.errors import Exit, FlexaiError, Interrupted, Unreachable, UsageError
+from flexai_cli.output import mode, show_error
 from flexai_cli.session import describe
 from flexai_cli.version import VERSION
 
 READ_BYTES = 2**20
+# ClickException: Typer has a copy of Click of its own in some releases, but shows this one child of it in all of them.
+_Misunderstood: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="flexai",
@@ -59,22 +62,44 @@ def run(arguments: list[str] | None = None) -> int:
     # This process is ours alone: let it take what a connection has in larger pieces than 64 KiB.
     httpcore.HTTP11Connection.READ_NUM_BYTES = READ_BYTES
     try:
-        app(arguments, standalone_mode=True)
+        code = app(arguments, standalone_mode=False)
     except FlexaiError as error:
-        show_error(error)
-        return int(error.exit_code)
+        return _end(error)
     except httpx.TransportError as error:
-        show_error(Unreachable(f"The connection broke: {describe(error)}"))
-        return int(Exit.UNREACHABLE)
-    except KeyboardInterrupt:
-        err.print("Interrupted. The same command goes on where this one stopped.")
-        # Threads may be waiting for the network, and would keep the process alive.
-        os._exit(int(Exit.INTERRUPTED))
-    except BrokenPipeError:
-        # Whoever read our output has had enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.FAILED)
+        return _end(Unreachable(f"The connection broke: {describe(error)}"))
+    except _Misunderstood as error:
+        return _explain(error, sys.argv[1:] if arguments is None else arguments)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _end(FlexaiError(f"{where}{error.strerror or error}."))
+    except (KeyboardInterrupt, typer.Abort):
+        code = int(Exit.INTERRUPTED)
     except SystemExit as exit_:
+        # Whoever read our output has had enough, for instance.
         code = exit_.code
-        return code if isinstance(code, int) else int(Exit.FAILED)
-    return int(Exit.OK)
+    if code == Exit.INTERRUPTED:
+        _stop_at_once()
+    return code if isinstance(code, int) else int(Exit.OK if code is None else Exit.FAILED)
+
+
+def _end(error: FlexaiError) -> int:
+    show_error(error)
+    return int(error.exit_code)
+
+
+def _explain(error: Exception, arguments: list[str]) -> int:
+    """Say what is wrong with the command itself. The option --json may not have been read yet."""
+    before_program = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if not mode.json and "--json" not in before_program:
+        error.show()  # type: ignore[attr-defined]
+        return int(Exit.USAGE)
+    mode.json = True
+    return _end(UsageError(error.format_message()))  # type: ignore[attr-defined]
+
+
+def _stop_at_once() -> NoReturn:
+    """End the process, and do not wait for its threads: these would go on with the network for a while."""
+    show_error(Interrupted(f"Interrupted. {mode.when_interrupted}".strip()))
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(int(Exit.INTERRUPTED))

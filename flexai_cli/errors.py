@@ -63,13 +63,31 @@ class Incomplete(FlexaiError):
     exit_code = Exit.INCOMPLETE
 
 
-class Problem(FlexaiError):
-    """The server's refusal (RFC 9457). `code` is the stable end of its type, for instance "not-found"."""
+class InTheWay(FlexaiError):
+    """The present state does not allow it."""
 
-    def __init__(self, status: int, code: str, detail: str, *, items: Sequence[dict[str, Any]] = ()) -> None:
+    exit_code = Exit.CONFLICT
+
+
+class Interrupted(FlexaiError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = Exit.INTERRUPTED
+
+
+class Problem(FlexaiError):
+    """The server's refusal (RFC 9457). `code` is the stable end of its type, for instance "not-found".
+
+    `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, items: Sequence[dict[str, Any]] = (), retry_after: float = 0.0
+    ) -> None:
         super().__init__(detail, items=items)
         self.status = status
         self.code = code
+        self.retry_after = retry_after
         self.exit_code = _EXITS.get(status, Exit.FAILED)
 
 

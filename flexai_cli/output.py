@@ -25,9 +25,14 @@ err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 @dataclass
 class Mode:
-    """How this run prints; set once by the command line."""
+    """How this run prints; set by the command line.
+
+    `lines`: objects one a line were printed. `when_interrupted`: what becomes of the work when Ctrl-C ends the command.
+    """
 
     json: bool = False
+    lines: bool = False
+    when_interrupted: str = ""
 
 
 mode = Mode()
@@ -48,12 +53,18 @@ def say(text: str) -> None:
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - JSON
     """Print JSON alone on standard output."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(_dump(data, indent=2) + "\n")
 
 
 def print_line(data: dict[str, Any]) -> None:
     """Print one of many JSON objects, alone on its line."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=False) + "\n")
+    mode.lines = True
+    sys.stdout.write(_dump(data) + "\n")
+
+
+def _dump(data: Any, indent: int | None = None) -> str:  # noqa: ANN401 - JSON
+    """Keep names that are no valid Unicode as JSON's own escapes, which standard output takes."""
+    return json.dumps(data, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
 
 
 def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]], *, empty: str) -> None:
@@ -135,7 +146,8 @@ def printable(text: str) -> str:
 def show_error(error: FlexaiError) -> None:
     """Print what went wrong: JSON on standard output with --json, else text on standard error."""
     if mode.json:
-        print_json({"error": {"detail": error.detail, "exit_code": int(error.exit_code), "errors": error.items}})
+        told = {"error": {"detail": error.detail, "exit_code": int(error.exit_code), "errors": error.items}}
+        (print_line if mode.lines else print_json)(told)
         return
     err.print(Text(f"Error: {printable(error.detail)}", style="red"))
     for item in error.items[:SHOWN_ITEMS]:

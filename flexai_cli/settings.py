@@ -81,10 +81,17 @@ def find_login(url: str = "", token: str = "", team: str = "") -> Login:
 
     A saved token is sent only to the server that it was saved for. Raises SignInNeeded where one of the two is missing.
     """
-    saved = saved_login()
-    url = check_url(url or os.environ.get("FLEXAI_URL", "") or (saved.url if saved else ""))
+    url, token = url or os.environ.get("FLEXAI_URL", ""), token or os.environ.get("FLEXAI_TOKEN", "")
+    try:
+        saved = saved_login()
+    except SignInNeeded:
+        # Damaged, which matters only where it is needed.
+        if not (url and token):
+            raise
+        saved = None
+    url = check_url(url or (saved.url if saved else ""))
     ours = saved if saved is not None and saved.url == url else None
-    token = token or os.environ.get("FLEXAI_TOKEN", "") or (ours.token if ours else "")
+    token = token or (ours.token if ours else "")
     if not token:
         raise SignInNeeded(f"There is no token for {url}. Run: flexai auth login --url {url}")
     return Login(url, token, team or os.environ.get("FLEXAI_TEAM", "") or (ours.team if ours else ""))

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flexai_cli.errors import UsageError
+from flexai_cli.errors import FlexaiError, UsageError
 from flexai_cli.paths import normalise
 
 STANDARD_INPUT = "-"
@@ -121,7 +121,13 @@ def _clean(destination: str) -> str:
 
 def _spool_input(spool: Path) -> str:
     """Keep standard input: its length and digest must be known before it is sent."""
-    spool.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=spool, prefix="stdin-", delete=False) as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 2**20)
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=spool, prefix="stdin-", delete=False) as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 2**20)
+    except OSError as error:
+        raise FlexaiError(
+            f"Standard input can't be kept in {spool.parent}: {error.strerror}. There must be room for all of it; "
+            "FLEXAI_CACHE_DIR names another folder."
+        ) from None
     return file.name

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flexai_cli.commands.common import Json
-from flexai_cli.errors import Problem, UsageError
+from flexai_cli.errors import Problem, SignInNeeded, UsageError
 from flexai_cli.output import show
 from flexai_cli.session import Session
 from flexai_cli.settings import Login, check_url, find_login, forget_login, login_file, save_login, saved_login
@@ -28,8 +28,7 @@ def login(
 
     Without --token it is asked for, or read from standard input, so that it stands in no history of commands.
     """
-    saved = saved_login()
-    url = check_url(url or (saved.url if saved else "") or _ask("Server", "https://..."))
+    url = check_url(url or _saved_url() or _ask("Server", "https://..."))
     token = (
         token
         or os.environ.get("FLEXAI_TOKEN", "")
@@ -78,6 +77,15 @@ def logout(json: Json = False) -> None:  # noqa: ARG001
         "Signed out. Revoke the token on your account page if nothing else uses it." if was else "Nobody was signed in."
     )
     show({"signed_out": was, "file": str(login_file())}, text)
+
+
+def _saved_url() -> str:
+    try:
+        saved = saved_login()
+    except SignInNeeded:
+        # Damaged: it is about to be replaced.
+        return ""
+    return saved.url if saved else ""
 
 
 def _ask(what: str, instead: str, *, hidden: bool = False) -> str:

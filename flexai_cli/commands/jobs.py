@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import httpx
 import typer
 
 from flexai_cli.commands.catalogue import first
 from flexai_cli.commands.common import Json, Team, open_session
-from flexai_cli.errors import FlexaiError, Incomplete, UsageError
+from flexai_cli.errors import FlexaiError, Incomplete, Problem, UsageError
 from flexai_cli.labels import parse_label
 from flexai_cli.output import cell, fail, mode, print_json, print_line, show, show_facts, show_rows
-from flexai_cli.session import Session
+from flexai_cli.session import TRY_AGAIN, Session
 
 app = typer.Typer(help="Follow, stop and read jobs.", no_args_is_help=True)
 COLUMNS = (
@@ -81,6 +82,7 @@ def runs(kind: str, told: str) -> typer.Typer:
         with open_session(team) as (session, chosen):
             made = session.create("teams", chosen, "jobs", body=body)
             if follow:
+                _tell_of_the_job(name)
                 made = _follow(session, chosen, name)
         pinned = ", ".join(f"{row['dataset']}@{row['version']} at {row['path']}" for row in made["datasets"])
         show(made, f"The job {name} is {made['status']}{f' ({pinned})' if pinned else ''}.")
@@ -145,6 +147,8 @@ def logs(
     json: Json = False,
 ) -> None:
     """Print what a job has printed. With --json, one object a line: offset (bytes) and text."""
+    if follow:
+        _tell_of_the_job(name)
     with open_session(team) as (session, chosen):
         for part in _read_log(session, chosen, name, follow=follow):
             if json:
@@ -200,14 +204,27 @@ def _fetch(session: Session, address: str, directory: Path, row: dict[str, Any])
     target = directory / row["path"]
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name[:200]}.flexai-part")
-    with session.stream("GET", address) as answer, draft.open("wb") as file:
-        for block in answer.iter_raw(BLOCK_BYTES):
-            file.write(block)
-        expected = int(answer.headers["Content-Length"])
-    if draft.stat().st_size != expected:
+    if _write_draft(session, address, draft) != draft.stat().st_size:
         draft.unlink()
         raise Incomplete(f"/output/{row['path']} changed while it was fetched. Try again.")
     draft.replace(target)
+
+
+def _write_draft(session: Session, address: str, draft: Path) -> int:
+    """Write the answer to a file, and return the length that was promised. From its start again where that breaks."""
+    for pause in session.pauses():
+        try:
+            with session.stream("GET", address) as answer, draft.open("wb") as file:
+                for block in answer.iter_raw(BLOCK_BYTES):
+                    file.write(block)
+                return int(answer.headers["Content-Length"])
+        except httpx.TransportError as error:
+            pause.after(error)
+        except Problem as error:
+            if error.status not in TRY_AGAIN:
+                raise
+            pause.after(error)
+    raise AssertionError("pauses() raises in the end")
 
 
 class LogPart(NamedTuple):
@@ -232,6 +249,10 @@ def _read_log(session: Session, team: str, name: str, *, follow: bool) -> Iterat
         if reached == offset:
             time.sleep(LOG_PAUSE)
         offset = reached
+
+
+def _tell_of_the_job(name: str) -> None:
+    mode.when_interrupted = f"The job {name} goes on by itself. To end it: flexai job stop {name}"
 
 
 def _follow(session: Session, team: str, name: str) -> dict[str, Any]:
