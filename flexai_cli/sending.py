@@ -83,26 +83,33 @@ class Target:
             pause = next(pauses)
             length = min(self._piece_bytes, size - offset)
             headers = OCTETS | {"Upload-Offset": str(offset), "Content-Length": str(length)}
+            trouble: httpx.TransportError | httpx.Response
             try:
                 answer = self.session.client().patch(upload, content=_blocks(body(offset, length)), headers=headers)
             except httpx.TransportError as error:
-                pause.after(error)
-                offset = self.offset(upload)
-                continue
-            if answer.status_code == httpx.codes.NO_CONTENT:
-                offset = int(answer.headers["Upload-Offset"])
-                pauses = self.session.pauses()
-            elif answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and length > LEAST_PIECE:
-                # A proxy's limit: what it lets through is found by trying.
-                self._piece_bytes = max(length // 2, LEAST_PIECE)
-            elif answer.status_code in TRY_AGAIN | {409} and not pause.is_last:
-                # 409: bytes of a request that broke off arrived after we had asked.
-                pause.after(answer)
-                offset = self.offset(upload)
-            elif answer.status_code in {404, 410}:
-                raise Vanished
+                trouble = error
             else:
-                check(answer)
+                if answer.status_code == httpx.codes.NO_CONTENT:
+                    offset, pauses = int(answer.headers["Upload-Offset"]), self.session.pauses()
+                    continue
+                if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and length > LEAST_PIECE:
+                    # A proxy's limit: what it lets through is found by trying.
+                    self._piece_bytes = max(length // 2, LEAST_PIECE)
+                    continue
+                if answer.status_code in {404, 410}:
+                    raise Vanished
+                # 409: bytes of a request that broke off arrived after we had asked.
+                if answer.status_code not in TRY_AGAIN | {409}:
+                    check(answer)
+                trouble = answer
+            reached = self.offset(upload)
+            if reached > offset:
+                # On a line that breaks again and again, patience begins anew with what got through.
+                offset, pauses = reached, self.session.pauses()
+            elif isinstance(trouble, httpx.Response) and pause.is_last:
+                check(trouble)
+            else:
+                pause.after(trouble)
 
     def offset(self, upload: str) -> int:
         """How many bytes of an upload the server has."""
@@ -130,16 +137,21 @@ class Sender:
     def send(self, batch: Batch) -> None:
         """Bring one batch in; files that can't be taken lose their digest and are reported."""
         if batch.is_large:
-            self._send_large(batch.items[0])
+            with self._progress.begun() as reach:
+                self._send_large(batch.items[0], reach)
+                self._progress.handled(1, batch.size)
         else:
             self._send_small(batch.items)
-        self._progress.handled(len(batch.items), batch.size)
+            self._progress.handled(len(batch.items), batch.size)
 
-    def _send_large(self, item: Item) -> None:
+    def _send_large(self, item: Item, reach: Callable[[int], None]) -> None:
         source, about = item.chunk.source(item.place), item.chunk.stats[item.place]
+        hashed = 0
         try:
             if item.digest is None:
-                item.chunk.digests[item.place] = hash_file(source, about)
+                # It is read twice: each time counts a half.
+                hashed = item.size // 2
+                item.chunk.digests[item.place] = hash_file(source, about, lambda length: reach(length // 2))
             for _round in range(MOST_ROUNDS):
                 (planned,) = self._target.plan([item])
                 if planned["state"] == "stored":
@@ -149,9 +161,12 @@ class Sender:
                 upload = planned["upload"] or self._target.create_upload(item)
 
                 def body(start: int, length: int) -> Iterator[bytes]:
+                    done = start
                     for block in read_range(source, about, start, length):
                         yield block
                         self._progress.moved(len(block))
+                        done += len(block)
+                        reach(hashed + done * (item.size - hashed) // item.size)
 
                 try:
                     self._target.append(upload, item.size, body, offset)

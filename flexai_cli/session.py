@@ -158,6 +158,30 @@ class Session:
                 check(answer)
             yield answer
 
+    def blocks(self, address: str, block_bytes: int) -> Iterator[bytes]:
+        """Every byte of a file that does not change; where a connection breaks, the rest is asked for."""
+        done = 0
+        pauses = self.pauses()
+        while True:
+            pause, before = next(pauses), done
+            try:
+                with self.stream("GET", address, headers={"Range": f"bytes={done}-"} if done else {}) as answer:
+                    if done and answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                        raise httpx.RemoteProtocolError("the rest of the file was asked for, and all of it came")
+                    for block in answer.iter_raw(block_bytes):
+                        done += len(block)
+                        yield block
+                    return
+            except httpx.TransportError as error:
+                if done == before:
+                    pause.after(error)
+            except Problem as error:
+                if error.status not in TRY_AGAIN:
+                    raise
+                pause.after(error)
+            if done > before:
+                pauses = self.pauses()
+
     def pauses(self) -> Iterator[Pause]:
         """Give tries with growing pauses in between, until the patience is over; each is told why it failed."""
         end = time.monotonic() + (self.patience if self._has_answered else min(self.patience, FIRST_PATIENCE))
@@ -181,12 +205,13 @@ class Pause:
     def after(self, trouble: httpx.TransportError | httpx.Response | Problem) -> None:
         """Note what went wrong. Raise Unreachable, or the Problem, when that was the last try."""
         if isinstance(trouble, httpx.Response):
-            after = trouble.headers.get("Retry-After", "")
-            self.wanted = float(after) if after.isdigit() else 0.0
+            self.wanted = retry_after(trouble)
+        elif isinstance(trouble, Problem):
+            self.wanted = trouble.retry_after
+            if self.is_last:
+                raise trouble
         elif not self.is_last:
             return
-        elif isinstance(trouble, Problem):
-            raise trouble
         else:
             raise Unreachable(f"{self._url} does not answer: {describe(trouble)}") from trouble
 
@@ -196,6 +221,12 @@ def describe(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def retry_after(answer: httpx.Response) -> float:
+    """Seconds for which the server asks to be left alone."""
+    after = answer.headers.get("Retry-After", "")
+    return float(after) if after.isdigit() else 0.0
+
+
 def check(answer: httpx.Response) -> httpx.Response:
     """Return a good answer; raise a Problem for any other."""
     if answer.is_success:
@@ -203,10 +234,15 @@ def check(answer: httpx.Response) -> httpx.Response:
     if answer.is_redirect:
         where = answer.headers.get("Location", "")
         raise Problem(answer.status_code, "redirect", f"The server sends us to {where}: sign in with that address.")
+    if answer.request.method == "HEAD":
+        # It has no body, and so no reason.
+        text = f"{answer.request.url}: {answer.status_code} {answer.reason_phrase}".strip()
+        raise Problem(answer.status_code, "unknown", f"{text}.")
     try:
         found = answer.json()
         code = str(found["type"]).removeprefix(PROBLEM_PREFIX)
-        raise Problem(answer.status_code, code, str(found["detail"]), items=found.get("errors") or [])
+        detail, items = str(found["detail"]), found.get("errors") or []
+        raise Problem(answer.status_code, code, detail, items=items, retry_after=retry_after(answer))
     except (ValueError, KeyError, TypeError):
         text = f"{answer.request.method} {answer.request.url}: the answer is {answer.status_code}, and not of this API."
-        raise Problem(answer.status_code, "unknown", text) from None
+        raise Problem(answer.status_code, "unknown", text, retry_after=retry_after(answer)) from None

@@ -198,14 +198,13 @@ def cat(
         address = session.path(
             "teams", chosen, "datasets", label.dataset, "versions", version["number"], "files", path.strip("/")
         )
-        with session.stream("GET", address) as answer:
-            offset = 0
-            for block in answer.iter_raw(BLOCK_BYTES):
-                if json:
-                    print_line({"offset": offset, "base64": base64.b64encode(block).decode()})
-                else:
-                    sys.stdout.buffer.write(block)
-                offset += len(block)
+        offset = 0
+        for block in session.blocks(address, BLOCK_BYTES):
+            if json:
+                print_line({"offset": offset, "base64": base64.b64encode(block).decode()})
+            else:
+                sys.stdout.buffer.write(block)
+            offset += len(block)
         sys.stdout.flush()
 
 
@@ -222,6 +221,8 @@ def diff(
     if before.dataset != after.dataset:
         raise UsageError("Both versions must be of one dataset.")
     with open_for(before, team) as (session, chosen):
+        if after.team and after.team != chosen:
+            raise UsageError(f"Both versions must be of one dataset: {old} is of the team {chosen}.")
         numbers = [find_version(session, chosen, label)["number"] for label in (before, after)]
         parts = ("teams", chosen, "datasets", before.dataset, "versions", numbers[0], "diff", numbers[1])
         rows = session.pages(*parts)
