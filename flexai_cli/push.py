@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from flexai_cli.cache import Cache, Unfinished
+from flexai_cli.cache import Cache
 from flexai_cli.digest import Root
-from flexai_cli.errors import Different, FlexaiError, Incomplete, Problem, UsageError
+from flexai_cli.errors import Different, FlexaiError, Incomplete, InTheWay, Problem, UsageError
 from flexai_cli.folder import Folder
 from flexai_cli.manifest import overlay_root, read_manifest
 from flexai_cli.progress import Progress
-from flexai_cli.sending import Sender, Target
+from flexai_cli.scan import reason_of
+from flexai_cli.sealing import seal
+from flexai_cli.sending import Sender
 from flexai_cli.session import Session
 from flexai_cli.settings import cache_folder
 from flexai_cli.sources import STANDARD_INPUT, build_tree
-
-# Seconds between two looks at a version that is being sealed.
-FIRST_LOOK: Final = 0.02
-LONGEST_LOOK: Final = 1.0
+from flexai_cli.unfinished import Draft, ensure_dataset, key_of
 
 
 @dataclass(frozen=True)
@@ -85,28 +82,32 @@ class Push:
         started = time.monotonic()
         home = cache_folder()
         key = self._key()
-        with _only_one(home, key), _spool(home) as spool:
-            cache = Cache(home if self._options.use_cache else None)
+        with _only_one(home, key) as trouble, _spool(home) as spool:
+            cache = Cache(home, digests=self._options.use_cache)
+            draft = Draft(self._session, self._team, self._dataset, cache, key)
             try:
                 tree = build_tree(self._mappings, spool)
-                result = self._push(Folder(tree, self._options.exclude, cache, self._progress), cache, key)
+                result = self._push(Folder(tree, self._options.exclude, cache, self._progress), draft)
             finally:
                 cache.close()
         result.seconds = time.monotonic() - started
+        result.warnings += [*trouble, *draft.warnings]
         return result
 
-    def _push(self, folder: Folder, cache: Cache, key: str) -> PushResult:
-        self._await_sealing(cache, key)
+    def _push(self, folder: Folder, draft: Draft) -> PushResult:
+        draft.await_sealing()
         latest = self._latest()
         if latest is not None and latest["digest"]:
             root = self._root(folder)
             self._stop_at_failures(folder, "Nothing was pushed.")
             if root is not None and str(root) == latest["digest"]:
-                self._drop_unfinished(cache, key)
-                return self._result("unchanged", folder, latest["latest_version"], str(root))
+                draft.drop()
+                result = self._result("unchanged", folder, latest["latest_version"], str(root))
+                result.file_count, result.size = root.file_count, root.size
+                return result
         if latest is None:
-            self._create_dataset()
-        return self._fill(folder, cache, key)
+            ensure_dataset(self._session, self._team, self._dataset)
+        return self._fill(folder, draft)
 
     def _root(self, folder: Folder) -> Root | None:
         """Return the digest that the version would have; None where only the server can tell."""
@@ -115,14 +116,13 @@ class Push:
         base = read_manifest(self._session, self._team, self._dataset, self._options.base)
         return overlay_root(base, folder.listed())
 
-    def _fill(self, folder: Folder, cache: Cache, key: str) -> PushResult:
-        number = self._open_version(cache, key)
-        target = Target(self._session, self._team, self._dataset, number)
-        label = f"{self._dataset}@{number}"
+    def _fill(self, folder: Folder, draft: Draft) -> PushResult:
+        target = draft.open(base=self._options.base, message=self._options.message)
+        label = f"{self._dataset}@{target.number}"
         root = folder.send(Sender(target, self._progress, folder.fail))
         self._stop_at_failures(folder, f"{label} stays open: the same command goes on with it.")
         if root is None:
-            self._drop_unfinished(cache, key)
+            draft.drop()
             self._stop_at_failures(folder, "No other files are left.", always=True)
             raise UsageError("There are no files to push.")
         declared = [failure.path for failure in folder.failures if failure.path]
@@ -130,16 +130,22 @@ class Push:
             target.remove(declared)
         staged = self._session.get(*target.parts).get("staged")
         if staged is not None and staged["file_count"] != root.file_count:
+            if draft.left_open:
+                raise InTheWay(
+                    f"{label}, which was left open, holds {staged['file_count']:,} files, and not only the "
+                    f"{root.file_count:,} that were given. Seal or abandon it on its page, and push again."
+                )
             # An earlier try left files that are gone here since. The bytes are there, so another round is quick.
-            self._drop_unfinished(cache, key)
-            return self._fill(folder, cache, key)
+            draft.drop()
+            return self._fill(folder, draft)
         if not self._options.seal:
-            return self._result("open", folder, number, None)
+            draft.leave_open()
+            return self._result("open", folder, target.number, None)
         version = seal(target)
         if self._options.base is None and version["digest"] != str(root):
             raise Different(f"{label} has the digest {version['digest']}, but the files here have {root}.")
-        cache.finish(key)
-        result = self._result("created", folder, number, version["digest"])
+        draft.finish()
+        result = self._result("created", folder, target.number, version["digest"])
         result.file_count, result.size, result.warnings = version["file_count"], version["size"], version["warnings"]
         return result
 
@@ -152,59 +158,6 @@ class Push:
                 raise
             return None
         return found
-
-    def _create_dataset(self) -> None:
-        try:
-            self._session.create("teams", self._team, "datasets", body={"name": self._dataset})
-        except Problem as error:
-            # Somebody else was quicker, which is fine.
-            if error.status != 409:  # noqa: PLR2004
-                raise
-
-    def _open_version(self, cache: Cache, key: str) -> int:
-        """Return the version of the same push that was interrupted, or a new one."""
-        found = cache.unfinished(key)
-        if found is not None and found.number is not None:
-            if self._is_open(found.number):
-                return found.number
-            found = None
-        # The key is known before the version is: should the answer be lost, asking again makes no second one.
-        found = found or Unfinished(str(uuid.uuid4()), None)
-        cache.begin(key, found)
-        body = {"base": self._options.base, "message": self._options.message}
-        made = self._session.post(*self._parts, "versions", body=body, key=found.creation)
-        cache.begin(key, Unfinished(found.creation, made["number"]))
-        return int(made["number"])
-
-    def _is_open(self, number: int) -> bool:
-        try:
-            status = self._session.get(*self._parts, "versions", number)["status"]
-        except Problem as error:
-            if error.status != 404:  # noqa: PLR2004
-                raise
-            return False
-        return status in {"uploading", "error"}
-
-    def _await_sealing(self, cache: Cache, key: str) -> None:
-        """Let a version become available whose push was interrupted after its last step."""
-        found = cache.unfinished(key)
-        if found is None or found.number is None:
-            return
-        with suppress(Problem):
-            target = Target(self._session, self._team, self._dataset, found.number)
-            if wait_until_sealed(target)["status"] == "available":
-                cache.finish(key)
-
-    def _drop_unfinished(self, cache: Cache, key: str) -> None:
-        found = cache.unfinished(key)
-        if found is not None and found.number is not None:
-            with suppress(Problem):
-                self._session.post(*self._parts, "versions", found.number, "abandon")
-        cache.finish(key)
-
-    @property
-    def _parts(self) -> tuple[str, ...]:
-        return ("teams", self._team, "datasets", self._dataset)
 
     def _stop_at_failures(self, folder: Folder, what_now: str, *, always: bool = False) -> None:
         if folder.failures and (always or not self._options.skip_failed):
@@ -228,54 +181,32 @@ class Push:
             (source if source == STANDARD_INPUT else os.path.abspath(source), to)  # noqa: PTH100
             for source, to in self._mappings
         ]
-        about = [self._session.login.url, self._team, self._dataset, self._options.base, sources]
-        return hashlib.sha256(json.dumps([*about, list(self._options.exclude)]).encode()).hexdigest()
-
-
-def seal(target: Target) -> dict[str, Any]:
-    """Ask for the seal; return the version once it is available."""
-    try:
-        target.session.post(*target.parts, "seal")
-    except Problem as error:
-        # 409 without files: an earlier request, whose answer was lost, has done it.
-        if error.status != 409 or error.items:  # noqa: PLR2004
-            raise
-    version = wait_until_sealed(target)
-    if version["status"] != "available":
-        raise FlexaiError(
-            f"{target.dataset}@{target.number} could not be sealed: {version['error'] or version['status']}"
-        )
-    return version
-
-
-def wait_until_sealed(target: Target) -> dict[str, Any]:
-    """Return the version as soon as it is no longer pending."""
-    pause = FIRST_LOOK
-    while True:
-        version: dict[str, Any] = target.session.get(*target.parts)
-        if version["status"] != "pending":
-            return version
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_LOOK)
+        about = (self._session.login.url, self._team, self._dataset, self._options.base, sources)
+        return key_of(*about, list(self._options.exclude))
 
 
 @contextmanager
-def _only_one(home: Path, key: str) -> Iterator[None]:
-    """Let nobody else run the same push meanwhile: the two would send every byte twice."""
+def _only_one(home: Path, key: str) -> Iterator[list[str]]:
+    """Let nobody else run the same push meanwhile: the two would send every byte twice. Give warnings."""
     try:
         import fcntl
     except ImportError:
-        yield
+        yield []
         return
-    locks = home / "locks"
-    locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = locks / key
-    with path.open("w") as file:
+    path = home / "locks" / key
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = held.enter_context(path.open("w"))
+        except OSError as error:
+            told = f"{path.parent} can't be written to ({reason_of(error)}): nothing is remembered, so a push that is "
+            yield [f"{told}interrupted begins anew. FLEXAI_CACHE_DIR names another folder."]
+            return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise FlexaiError("The same push is running already.") from None
-        yield
+        yield []
         path.unlink(missing_ok=True)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from flexai_cli.cache import Cache
 from flexai_cli.errors import FlexaiError, Incomplete, Problem
 from flexai_cli.progress import Progress
-from flexai_cli.push import wait_until_sealed
+from flexai_cli.sealing import wait_until_sealed
 from flexai_cli.sending import Target
 from flexai_cli.session import Session
+from flexai_cli.settings import cache_folder
+from flexai_cli.unfinished import Draft, ensure_dataset, key_of
 
 ACTIVE: Final = frozenset({"waiting", "listing", "copying"})
 # Seconds between two looks.
@@ -34,16 +37,32 @@ class RemoteOptions:
 
 
 def start_import(session: Session, team: str, dataset: str, options: RemoteOptions) -> Target:
-    """Make the dataset where it is missing, a version, and an import into it; return the version."""
-    parts = ("teams", team, "datasets", dataset)
+    """Make the dataset where it is missing, a version, and an import into it; return the version.
+
+    An import that the same push began, and that still goes on, is returned instead of a second one.
+    """
+    cache = Cache(cache_folder(), digests=False)
     try:
-        session.get(*parts)
+        draft = Draft(session, team, dataset, cache, _key(session, team, dataset, options))
+        return _start(session, team, dataset, options, draft)
+    finally:
+        cache.close()
+
+
+def _start(session: Session, team: str, dataset: str, options: RemoteOptions, draft: Draft) -> Target:
+    begun = draft.begun()
+    run = None if begun is None else _look(begun)
+    if begun is not None and run is not None:
+        if run["status"] in ACTIVE:
+            return begun
+        draft.finish()
+    try:
+        session.get("teams", team, "datasets", dataset)
     except Problem as error:
         if error.status != 404:  # noqa: PLR2004
             raise
-        session.create("teams", team, "datasets", body={"name": dataset})
-    made = session.create(*parts, "versions", body={"base": options.base, "message": options.message})
-    target = Target(session, team, dataset, made["number"])
+        ensure_dataset(session, team, dataset)
+    target = draft.open(base=options.base, message=options.message)
     body = {
         "connection": options.connection,
         "source_path": options.source_path,
@@ -56,9 +75,24 @@ def start_import(session: Session, team: str, dataset: str, options: RemoteOptio
         session.create(*target.parts, "import", body=body)
     except Problem:
         # Nothing was brought in: leave no empty version behind.
-        session.post(*target.parts, "abandon")
+        draft.drop()
         raise
     return target
+
+
+def _key(session: Session, team: str, dataset: str, options: RemoteOptions) -> str:
+    return key_of(session.login.url, team, dataset, vars(options) | {"message": "", "skip_failed": False})
+
+
+def _look(target: Target) -> dict[str, Any] | None:
+    """Look up the import into a version; None when it was not begun."""
+    try:
+        run: dict[str, Any] = target.session.get(*target.parts, "import")
+    except Problem as error:
+        if error.status not in {404, 410}:
+            raise
+        return None
+    return run
 
 
 def follow_import(target: Target, options: RemoteOptions, progress: Progress) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from flexai_cli.scan import count_files
 from flexai_cli.session import Session
 from flexai_cli.sources import STANDARD_INPUT, Node, build_tree, split_mapping
 
+GOES_ON = "The same command goes on where this one stopped."
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to the group `dataset`."""
@@ -102,6 +104,7 @@ def push(  # noqa: PLR0913 - one argument for each option
         raise UsageError("Nothing to push: name files or folders, as in --file data/train")
     mappings = [split_mapping(text) for text in given]
     label = parse_dataset(name)
+    mode.when_interrupted = GOES_ON
     with open_for(label, team) as (session, chosen):
         options = PushOptions(
             exclude=tuple(exclude or ()),
@@ -121,8 +124,10 @@ def push(  # noqa: PLR0913 - one argument for each option
 
 def push_remote(session: Session, team: str, label: Label, options: RemoteOptions, *, detach: bool) -> None:
     """Let the server import, and show how far it is."""
+    mode.when_interrupted = GOES_ON
     target = start_import(session, team, label.dataset, options)
     named = f"{label.dataset}@{target.number}"
+    mode.when_interrupted = f"The import into {named} goes on by itself. The same command shows it again."
     if detach:
         version = session.get(*target.parts)
         show(version, f"{named} is being imported. Look with: flexai dataset inspect {named}")
@@ -131,10 +136,10 @@ def push_remote(session: Session, team: str, label: Label, options: RemoteOption
     with bars.shown():
         version = follow_import(target, options, bars)
     content = f"{version['file_count']:,} files, {size(version['size'])}"
-    show(
-        version,
-        f"{named} is {version['status']}: {content} ({size(bars.moved_bytes)} copied).\n{version['digest'] or ''}",
-    )
+    told = f"{named} is {version['status']}: {content} ({size(bars.moved_bytes)} copied).\n{version['digest'] or ''}"
+    if version.get("same_as"):
+        told = f"Unchanged: {named} has the same content as {label.dataset}@{version['same_as']} ({content})."
+    show(version, told)
 
 
 def find_base(session: Session, team: str, label: Label, text: str) -> int | None:
@@ -190,6 +195,7 @@ def pull(  # noqa: PLR0913
     A pull that was interrupted continues with the same command. Other files in DIRECTORY are left alone.
     """
     label = parse_label(name)
+    mode.when_interrupted = GOES_ON
     bars = Bars()
     options = PullOptions(include=tuple(include or ()), exclude=tuple(exclude or ()))
     with open_for(label, team) as (session, chosen), bars.shown():

@@ -16,6 +16,13 @@ import pytest
 from tests.servers import ROOT, LiveApplication, serve_application
 
 SECONDS = 120
+# PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which the next program then does not get.
+DROP_RIGHTS = """
+import ctypes, os, sys
+if os.geteuid() == 0:
+    assert [ctypes.CDLL(None).prctl(24, right, 0, 0, 0) for right in (1, 2)] == [0, 0]
+os.execv(sys.executable, [sys.executable, "-m", "flexai_cli", *sys.argv[1:]])
+"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,20 @@ class Flexai:
         out, err = process.communicate(stdin, timeout=SECONDS)
         assert process.returncode == code, f"exit code {process.returncode}\n{out}{err}"
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def unprivileged(self, *arguments: str | Path, code: int) -> str:
+        """Run the command without root's right to read everything, where the tests run as root."""
+        done = subprocess.run(
+            [sys.executable, "-c", DROP_RIGHTS, *map(str, arguments)],
+            env=self.environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+        )
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def json(self, *arguments: str | Path, code: int = 0, cwd: Path | None = None) -> Any:  # noqa: ANN401
         """Run the command with --json; return what it printed."""

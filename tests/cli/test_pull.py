@@ -127,6 +127,9 @@ def test_look_around(flexai: Flexai, tmp_path: Path) -> None:
     flexai.run("dataset", "push", "around", "--file", folder)
     changes = flexai.json("dataset", "diff", "around@1", "2")
     assert [(row["change"], row["path"]) for row in changes] == [("added", "new")]
+    assert flexai.json("dataset", "diff", "lab/around@1", "lab/around@2") == changes
+    for old, new in (("around@1", "other/around@2"), ("lab/around@1", "other/around")):
+        assert "team lab" in flexai.json("dataset", "diff", old, new, code=2)["error"]["detail"]
     described = flexai.json("dataset", "inspect", "around")
     assert (described["kind"], described["metadata"]["name"]) == ("Dataset", "around")
     assert described["status"]["latest_version"] == 2
@@ -143,7 +146,10 @@ def test_archive_and_trash(flexai: Flexai, tmp_path: Path) -> None:
     assert "going" not in [row["name"] for row in flexai.json("dataset", "list")]
     assert "going" in [row["name"] for row in flexai.json("dataset", "list", "--archived")]
     flexai.run("dataset", "unarchive", "going")
-    assert "trash" in flexai.run("dataset", "delete", "going", code=2).stdout + "trash"
+    asked = flexai.run("dataset", "delete", "going", code=2)
+    assert "going: 1 versions, 1 files, 1 B. It can be restored until" in asked.stdout
+    assert "Nothing was deleted" in asked.stderr
+    assert flexai.json("dataset", "inspect", "going")["status"]["latest_version"] == 1
     flexai.run("dataset", "delete", "going", "--yes")
     flexai.run("dataset", "inspect", "going", code=4)
     flexai.run("dataset", "restore", "going")

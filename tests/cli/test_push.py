@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.cli.conftest import Flexai, read_files, write_files
+from tests.cli.conftest import SECONDS, Flexai, read_files, write_files
+from tests.cli.flaky import FlakyLine
+from tests.imports.front import S3Front
+from tests.servers import S3Server
 from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
@@ -70,6 +75,8 @@ def test_exclude_and_base(flexai: Flexai, tmp_path: Path) -> None:
     assert added["file_count"] == 3
     again = flexai.json("dataset", "push", "based", "--file", f"{second}=keep", "--base", "1")
     assert (again["status"], again["version"]) == ("unchanged", 2)
+    # What the version holds, not only what was given.
+    assert (again["file_count"], again["size"]) == (3, 5)
 
 
 def test_what_cannot_be_read_is_named_and_not_skipped(flexai: Flexai, tmp_path: Path) -> None:
@@ -130,6 +137,77 @@ def test_no_seal_and_large_files(flexai: Flexai, tmp_path: Path) -> None:
     assert (sealed["version"], sealed["digest"], sealed["sent_size"]) == (1, digest_of(files), 0)
 
 
+def test_an_open_version_to_which_others_have_added(flexai: Flexai, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "data", {"a": b"a"})
+    flexai.run("dataset", "push", "shared", "--file", folder, "--no-seal")
+    with httpx.Client(base_url=flexai.url, headers={"Authorization": f"Bearer {flexai.token}"}) as client:
+        about = "/api/v1/teams/lab/datasets/shared/versions/1"
+        client.post(f"{about}/plan", json={"files": [{"path": "theirs", "size": 0}]}).raise_for_status()
+        upload = client.post(f"{about}/bundles", json={"paths": ["theirs"]})
+        upload.raise_for_status()
+        refused = flexai.json("dataset", "push", "shared", "--file", folder, code=5)["error"]["detail"]
+        assert "shared@1, which was left open, holds 2 files" in refused
+        assert [row["status"] for row in flexai.json("dataset", "versions", "shared")] == ["uploading"]
+        client.post(f"{about}/remove", json={"paths": ["theirs"]}).raise_for_status()
+    assert flexai.json("dataset", "push", "shared", "--file", folder)["version"] == 1
+
+
+def test_another_message_for_an_unfinished_push(flexai: Flexai, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "data", {"a": b"a"})
+    flexai.run("dataset", "push", "told", "--file", folder, "--no-seal", "--message", "first")
+    # Without one, nothing is to be said.
+    assert flexai.json("dataset", "push", "told", "--file", folder, "--no-seal")["warnings"] == []
+    done = flexai.run("dataset", "push", "told", "--file", folder, "--message", "second")
+    assert "was begun with the message 'first', and keeps it" in done.stderr
+
+
+def test_a_lost_answer_and_another_message(flexai: Flexai, tmp_path: Path) -> None:
+    """The key of a request that the server has answered must not come with another message."""
+    front = S3Front(S3Server(flexai.url, "", "")).start()
+    folder = write_files(tmp_path / "data", {"a": b"a"})
+    ours = Flexai(flexai.home, front.url, flexai.token, flexai.team, {"FLEXAI_PATIENCE": "0.1"})
+    flexai.run("dataset", "push", "lost-answer", "--file", write_files(tmp_path / "other", {"b": b"b"}))
+    front.fail("POST .*/versions$", cut=-1, times=-1)
+    push = ("dataset", "push", "lost-answer", "--file", folder, "--message")
+    ours.run(*push, "first", code=7)
+    front.recover()
+    assert ours.json(*push, "second")["digest"] == digest_of({"a": b"a"})
+    front.stop()
+
+
+def test_a_named_file_that_changes_while_it_is_sent(flexai: Flexai, tmp_path: Path) -> None:
+    files = {"changing.bin": os.urandom(9 * 2**20), "still.bin": os.urandom(9 * 2**20)}
+    folder = write_files(tmp_path / "data", files)
+    with FlakyLine(flexai.url, bytes_per_second=3 * 2**20) as line:
+        slow = Flexai(flexai.home, line.url, flexai.token)
+        process = slow.start("dataset", "push", "changing", "--file", folder, "--json")
+        line.wait_for_bytes(4 * 2**20)
+        with (folder / "changing.bin").open("r+b") as file:
+            file.write(b"new")
+        out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 8, out + err
+    refused = json.loads(out)["error"]["errors"]
+    assert [Path(row["path"]).name for row in refused] == ["changing.bin"]
+    assert "changed" in refused[0]["detail"]
+    assert [row["status"] for row in flexai.json("dataset", "versions", "changing")] == ["uploading"]
+    files["changing.bin"] = b"new" + files["changing.bin"][3:]
+    assert flexai.json("dataset", "push", "changing", "--file", folder)["digest"] == digest_of(files)
+
+
+def test_what_may_not_be_read(flexai: Flexai, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "data", {"good": b"g", "secret": b"s", "closed/inside": b"i"})
+    for name in ("secret", "closed"):
+        (folder / name).chmod(0)
+    refused = flexai.unprivileged("dataset", "push", "no-right", "--file", folder, "--json", code=8)
+    assert {(Path(row["path"]).name, row["detail"]) for row in json.loads(refused)["error"]["errors"]} == {
+        ("secret", "Permission denied."),
+        ("closed", "Permission denied."),
+    }
+    made = flexai.unprivileged("dataset", "push", "no-right", "--file", folder, "--skip-failed", "--json", code=8)
+    assert json.loads(made)["digest"] == digest_of({"good": b"g"})
+    (folder / "closed").chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -146,11 +224,8 @@ def test_no_seal_and_large_files(flexai: Flexai, tmp_path: Path) -> None:
     ],
 )
 def test_refusals(flexai: Flexai, arguments: list[str], code: int) -> None:
-    found = flexai.json("dataset", *arguments, code=code)["error"] if code != 2 else None
-    if found is None:
-        assert flexai.run("dataset", *arguments, code=code).stderr
-    else:
-        assert found["exit_code"] == code
+    assert flexai.json("dataset", *arguments, code=code)["error"]["exit_code"] == code
+    assert flexai.run("dataset", *arguments, code=code).stderr
 
 
 def test_no_server_and_no_token(flexai: Flexai, tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Flexai
+from tests.cli.conftest import SECONDS, Flexai, write_files
 from tests.imports.bucket import Bucket
+from tests.imports.front import serve_front
 from tests.servers import S3Server
 from tests.store.naive import digest_of
 
@@ -49,10 +53,71 @@ def test_it_works(flexai: Flexai, tmp_path: Path, bucket: Bucket) -> None:
     # Without waiting, it gets there all the same.
     started = flexai.run("dataset", "push", "imported", *source, "--detach").stdout
     assert "imported@3 is being imported" in started
+    assert wait_for(flexai, "imported@3")["status"]["digest"] == digest_of(files)
+    again = flexai.run("dataset", "push", "imported", *source).stdout
+    assert "Unchanged: imported@4 has the same content as imported@3 (3 files, 10 B)." in again
+    assert flexai.json("dataset", "push", "imported", *source)["same_as"] == 4
 
     assert flexai.json("storage", "delete", "store") == {"name": "store", "deleted": True}
     assert flexai.json("storage", "list") == []
     flexai.run("storage", "check", "store", code=4)
+
+
+def test_what_it_is_made_of(flexai: Flexai, tmp_path: Path, bucket: Bucket) -> None:
+    bucket.put({"in/a.txt": b"one", "in/b\tad": b"no path"})
+    flexai.run(*create(flexai, tmp_path, bucket.server, "parts"))
+    source = ("--storage-provider", "parts", "--source-path", f"{bucket.name}/in")
+    refused = flexai.json("dataset", "push", "parted", *source, code=8)["error"]
+    assert ["ad" in row["path"] for row in refused["errors"]] == [True]
+    assert [row["status"] for row in flexai.json("dataset", "versions", "parted")] != ["available"]
+    done = flexai.json("dataset", "push", "parted", *source, "--skip-failed")
+    assert (done["status"], done["digest"]) == ("available", digest_of({"a.txt": b"one"}))
+    # Beside what another version holds.
+    own = write_files(tmp_path / "own", {"mine": b"m"})
+    flexai.run("dataset", "push", "based-import", "--file", own)
+    based = (*source, "--exclude", "b*", "--base", "1")
+    opened = flexai.json("dataset", "push", "based-import", *based, "--no-seal")
+    assert (opened["number"], opened["digest"]) == (2, None)
+    assert opened["status"] != "available"
+    based_on = flexai.json("dataset", "push", "based-import", *based)
+    assert (based_on["number"], based_on["digest"]) == (3, digest_of({"mine": b"m", "a.txt": b"one"}))
+    pinned = flexai.json("dataset", "push", "parted", *source, "--exclude", "b*", "--revision", "main")
+    assert pinned["source"]["revision"] == "main"
+    flexai.run("storage", "delete", "parts")
+
+
+def test_an_interrupted_import_is_followed_again(flexai: Flexai, tmp_path: Path, bucket: Bucket) -> None:
+    files = {f"{n}.bin": bytes([n]) * 1000 for n in range(20)}
+    bucket.put(files)
+    with serve_front(bucket.server) as front:
+        server = S3Server(front.url, bucket.server.access_key, bucket.server.secret_key)
+        flexai.run(*create(flexai, tmp_path, server, "slow"))
+        front.fail(r"GET .*\.bin", delay=1.0, times=6)
+        push = ("dataset", "push", "followed", "--storage-provider", "slow", "--source-path", bucket.name)
+        following = flexai.start(*push)
+        deadline = time.monotonic() + SECONDS
+        while not front.reads():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        following.send_signal(signal.SIGINT)
+        _, err = following.communicate(timeout=SECONDS)
+        assert following.returncode == 130
+        assert "The import into followed@1 goes on by itself" in err
+        done = flexai.json(*push)
+        assert (done["number"], done["digest"]) == (1, digest_of(files))
+        assert len(flexai.json("dataset", "versions", "followed")) == 1
+        # Now that it has ended, the same command looks at the store anew.
+        assert flexai.json(*push)["same_as"] == 1
+    flexai.run("storage", "delete", "slow")
+
+
+def wait_for(flexai: Flexai, name: str) -> Any:  # noqa: ANN401 - JSON
+    """Return a version once it is available."""
+    deadline = time.monotonic() + SECONDS
+    while (found := flexai.json("dataset", "inspect", name))["status"]["status"] != "available":
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return found
 
 
 def test_what_does_not_work_is_said(flexai: Flexai, tmp_path: Path, s3_server: S3Server) -> None:
