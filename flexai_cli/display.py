@@ -35,7 +35,7 @@ class Bars(Progress):
 
     def render(self) -> Table:
         """One line: what, how far, how fast, how long."""
-        done, total = self.handled_bytes, self.total_bytes
+        done, total = self.handled_bytes + self.begun_bytes, self.total_bytes
         speed = done / self.seconds
         files = f"{self.handled_files:,}" + (f" of {self.total_files:,}" if self.total_files is not None else "")
         amount = size(done) + (f" of {size(total)}" if total is not None else "")

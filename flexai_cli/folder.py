@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from flexai_cli.cache import Cache
@@ -93,9 +93,16 @@ class Folder:
             yield chunk
 
     def _hash(self, batch: Batch) -> None:
+        if not batch.is_large:
+            self._hash_items(batch)
+            return
+        with self._progress.begun() as reach:
+            self._hash_items(batch, reach)
+
+    def _hash_items(self, batch: Batch, reach: Callable[[int], None] | None = None) -> None:
         for chunk, place in batch.items:
             try:
-                chunk.digests[place] = hash_file(chunk.source(place), chunk.stats[place])
+                chunk.digests[place] = hash_file(chunk.source(place), chunk.stats[place], reach)
             except Unread as error:
                 self.fail(chunk.source(place), str(error))
         self._progress.handled(len(batch.items), batch.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from flexai_cli.digest import BLOCK_BYTES
 from flexai_cli.scan import Stat, reason_of
@@ -35,8 +35,8 @@ def read_whole(source: str, about: Stat, into: memoryview) -> bytes:
     return hashlib.sha256(into).digest()
 
 
-def hash_file(source: str, about: Stat) -> bytes:
-    """Return the SHA-256 of a file of any size. Raise Unread."""
+def hash_file(source: str, about: Stat, reach: Callable[[int], None] | None = None) -> bytes:
+    """Return the SHA-256 of a file of any size. `reach` is told how many bytes are done. Raise Unread."""
     if about.size < SMALL_BYTES:
         return _hash_small(source, about)
     hasher = hashlib.sha256()
@@ -47,6 +47,8 @@ def hash_file(source: str, about: Stat) -> bytes:
             while count := file.readinto(buffer):
                 hasher.update(buffer[:count])
                 length += count
+                if reach is not None:
+                    reach(length)
             if Stat.of(os.fstat(file.fileno())) != about or length != about.size:
                 raise Unread(CHANGED)
     except OSError as error:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -102,8 +102,9 @@ class Receiver:
         draft = f"{self._scratch}/{file.sha256.hex()}-{place}"
         for number in range(1, MOST_ROUNDS + 1):
             try:
-                self._receive(file, draft)
-                self._place(draft, file)
+                with self._progress.begun() as reach:
+                    self._receive(file, draft, reach)
+                    self._place(draft, file)
             except Damaged:
                 with suppress(OSError):
                     os.unlink(draft)  # noqa: PTH108
@@ -115,7 +116,7 @@ class Receiver:
             else:
                 return
 
-    def _receive(self, file: Listed, draft: str) -> None:
+    def _receive(self, file: Listed, draft: str, reach: Callable[[int], None]) -> None:
         """Bring the draft to the file's size, and check its bytes."""
         hasher = hashlib.sha256()
         with open(draft, "ab+", buffering=0) as out:  # noqa: PTH123
@@ -124,6 +125,7 @@ class Receiver:
             while block := out.read(BLOCK_BYTES):
                 hasher.update(block)
                 reached += len(block)
+                reach(reached)
             pauses = self._session.pauses()
             while reached < file.size:
                 pause = next(pauses)
@@ -134,6 +136,7 @@ class Receiver:
                         _write(out, block)
                         reached += len(block)
                         self._progress.moved(len(block))
+                        reach(reached)
                 except httpx.TransportError as error:
                     if reached == before:
                         pause.after(error)
