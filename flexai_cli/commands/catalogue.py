@@ -101,31 +101,30 @@ def inspect(
         return
     facts = [("Kind", str(described["kind"]))]
     for part in ("metadata", "spec", "status"):
-        facts += [(_title(key), _value(key, value)) for key, value in described[part].items()]
+        facts.append((_title(part), ""))
+        facts += [(f"  {_title(key)}", _value(key, value)) for key, value in described[part].items()]
     show_facts(facts)
 
 
 def describe_dataset(row: dict[str, Any]) -> dict[str, Any]:
-    """Sort what the API tells about a dataset: what it is, what is wanted of it, how it is."""
-    metadata = ("team", "name", "description", "tags", "created_at", "updated_at")
-    status = ("status", "latest_version", "version_count", "digest", "file_count", "size", "archived_at")
-    return _sorted("Dataset", row, metadata, status)
+    """Sort what the API tells about a dataset: what it is, what people say that it shall be, how it is."""
+    metadata = ("team", "name", "created_at", "updated_at")
+    return _sorted("Dataset", row, metadata, ("description", "tags"))
 
 
 def describe_version(session: Session, team: str, dataset: str, version: str) -> dict[str, Any]:
-    """As `describe_dataset`, for one version."""
+    """As `describe_dataset`, for one version; its spec is what it was made from."""
     row = session.get("teams", team, "datasets", dataset, "versions", version)
     metadata = ("team", "dataset", "number", "message", "labels", "created_by", "created_at", "sealed_at")
-    status = ("status", "digest", "file_count", "size", "error", "warnings", "staged")
-    return _sorted("Version", row, metadata, status)
+    return _sorted("Version", row, metadata, ("base", "source"))
 
 
-def _sorted(kind: str, row: dict[str, Any], metadata: tuple[str, ...], status: tuple[str, ...]) -> dict[str, Any]:
+def _sorted(kind: str, row: dict[str, Any], metadata: tuple[str, ...], spec: tuple[str, ...]) -> dict[str, Any]:
     return {
         "kind": kind,
         "metadata": {key: row[key] for key in metadata if key in row},
-        "spec": {key: value for key, value in row.items() if key not in metadata + status},
-        "status": {key: row[key] for key in status if key in row},
+        "spec": {key: row[key] for key in spec if key in row},
+        "status": {key: value for key, value in row.items() if key not in metadata + spec},
     }
 
 
@@ -135,7 +134,10 @@ def _title(key: str) -> str:
 
 def _value(key: str, value: Any) -> str:  # noqa: ANN401 - JSON
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {inner}" for name, inner in value.items()) or "-"
+        told = {name: inner for name, inner in value.items() if inner not in (None, "", [])}
+        return ", ".join(f"{name.replace('_', ' ')}: {cell(name, inner)}" for name, inner in told.items()) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{size(value)} ({value:,} bytes)" if key == "size" else cell(key, value)
 
 

@@ -72,6 +72,7 @@ def test_completion(tmp_path: Path) -> None:
     assert sorted(done.stdout.split()) == ["pull", "push"], done.stderr
 
 
+@pytest.mark.server
 def test_it_is_installed_alone(tmp_path: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     if not uv.exists():

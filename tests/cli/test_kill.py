@@ -22,6 +22,10 @@ pytestmark = pytest.mark.server
 DRILL_SECONDS = 240
 
 
+# -2: interrupted before Python had begun to run the command.
+KILLED = frozenset({-9, -15, -2, 130})
+
+
 class ServerKiller(threading.Thread):
     """Kills the whole application `kills` times, and starts it again."""
 
@@ -49,8 +53,9 @@ class ServerKiller(threading.Thread):
 
 def until_done(
     flexai: Flexai, chance: random.Random, killer: ServerKiller, kills: int, *arguments: str | Path
-) -> dict[str, object]:
-    """Run a command, kill it up to `kills` times, and let it end at last; return what it printed."""
+) -> tuple[dict[str, object], int]:
+    """Run a command, kill it up to `kills` times, and let it end at last; return what it printed, and how many hit."""
+    hits = 0
     deadline = time.monotonic() + DRILL_SECONDS
     while True:
         killer.check()
@@ -62,10 +67,10 @@ def until_done(
         out, err = process.communicate(timeout=SECONDS)
         if process.returncode == 0:
             found: dict[str, object] = json.loads(out)
-            return found
+            return found, hits
+        hits += process.returncode in KILLED
         # Killed, interrupted, or the server was away for longer than a first request waits.
-        # -2: interrupted before Python had begun to run the command.
-        assert process.returncode in {-9, -15, -2, 130, 7}, f"{process.returncode}\n{out}{err}"
+        assert process.returncode in KILLED | {7}, f"{process.returncode}\n{out}{err}"
         assert time.monotonic() < deadline, f"not done within {DRILL_SECONDS} s\n{out}{err}"
 
 
@@ -75,18 +80,22 @@ def drill(tmp_path: Path, *, seed: int, rounds: int, kills: int) -> None:
         application.bootstrap()
         flexai = make_flexai(application, tmp_path)
         files: dict[str, bytes] = {}
+        hits = 0
         for number in range(1, rounds + 1):
             files |= {f"s/{chance.randrange(20)}/{n}": chance.randbytes(chance.randint(0, 9_000)) for n in range(400)}
             files |= {f"large/{number}.bin": chance.randbytes(chance.randint(9, 20) * 2**20)}
             folder = write_files(tmp_path / "data", files)
             killer = ServerKiller(application, chance, kills)
             killer.start()
-            pushed = until_done(flexai, chance, killer, kills, "dataset", "push", "killed", "--file", folder)
-            pulled = until_done(flexai, chance, killer, kills, "dataset", "pull", "killed", tmp_path / "out")
+            pushed, push_hits = until_done(flexai, chance, killer, kills, "dataset", "push", "killed", "--file", folder)
+            pulled, pull_hits = until_done(flexai, chance, killer, kills, "dataset", "pull", "killed", tmp_path / "out")
             killer.join()
             killer.check()
+            hits += push_hits + pull_hits
             assert pushed["digest"] == pulled["digest"] == digest_of(files)
             assert read_files(tmp_path / "out") == files
+        # A drill in which every command was quicker than its killer would prove nothing.
+        assert hits >= 1
         # No push was begun anew: there is a version for each round, and none that lies open.
         versions = flexai.json("dataset", "versions", "killed")
         assert [(row["number"], row["status"]) for row in versions] == [

@@ -135,6 +135,18 @@ def test_look_around(flexai: Flexai, tmp_path: Path) -> None:
     assert described["status"]["latest_version"] == 2
     version = flexai.json("dataset", "inspect", "around@2")
     assert (version["kind"], version["status"]["status"]) == ("Version", "available")
+    assert list(described) == list(version) == ["kind", "metadata", "spec", "status"]
+    assert described["spec"] == {"description": "", "tags": []}
+    assert set(version["spec"]) == {"base", "source"}
+    assert described["status"]["damaged"] is version["status"]["damaged"] is False
+    for name, section in (("around", described), ("around@2", version)):
+        shown = flexai.run("dataset", "inspect", name).stdout
+        lines = [line.rstrip() for line in shown.splitlines()]
+        assert [line for line in lines[1:] if not line.startswith(" ")] == ["Metadata", "Spec", "Status"]
+        assert lines[0].split() == ["Kind", section["kind"]]
+        below = lines[lines.index("Status") :]
+        assert any(line.split() == ["Damaged", "no"] for line in below)
+        assert any(line.split()[:2] == ["Digest", section["status"]["digest"]] for line in below[1:])
     assert "around" in flexai.run("dataset", "list").stdout
     assert "around" in [row["name"] for row in flexai.json("dataset", "list", "--search", "around")]
 
