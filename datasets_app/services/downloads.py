@@ -5,21 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
-import zipfile
 from collections.abc import Iterator, Sequence
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound, Unavailable
 from datasets_app.models import Directory, File, User, Version
 from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.browsing import find_directory
-from datasets_app.services.walking import find_files, walk_files
+from datasets_app.services.walking import WalkedFile, find_files, walk_files
+from datasets_app.store.zips import zip_parts, zip_size
 
 BLOCK_BYTES = 2**20
 TAR_RECORD = 512
 MOST_PATHS = 1000
-ZIP64_BYTES = 2**31
+# Of more files the walk that tells the length would take longer than people wait.
 SIZED_FILES = 20_000
 
 
@@ -68,14 +68,16 @@ def read_files(actor: User, *, version: Version, paths: Sequence[str]) -> Downlo
 def tar_stream(actor: User, *, version: Version, path: str = "") -> Download:
     """Return a folder (default: all of the version) as a POSIX (pax) tar; equal folders give equal bytes."""
     root = _folder(actor, version, path)
-    # The headers alone tell the length; of very many files that would take longer than people wait.
+    # The headers alone tell the length.
     size = sum(map(len, _tar_parts(root, heads_only=True))) + root.size if root.file_count <= SIZED_FILES else None
     return Download(_blocks(_tar_parts(root)), size)
 
 
 def zip_stream(actor: User, *, version: Version, path: str = "") -> Download:
     """Return a folder (default: all of the version) as a ZIP64 without compression; equal folders give equal bytes."""
-    return Download(_blocks(_zip_parts(_folder(actor, version, path))), None)
+    root = _folder(actor, version, path)
+    size = zip_size((file.path, file.size) for file in _walk_all(root)) if root.file_count <= SIZED_FILES else None
+    return Download(_blocks(zip_parts(_zip_members(root))), size)
 
 
 def csv_lines(actor: User, *, version: Version) -> Iterator[str]:
@@ -104,62 +106,41 @@ def _folder(actor: User, version: Version, path: str) -> Directory:
 
 def _tar_parts(root: Directory, *, heads_only: bool = False) -> Iterator[bytes]:
     """Give the parts of a tar; with `heads_only`, all of it but the bytes of the files."""
-    written = count = 0
-    for file in walk_files(root):
-        count += 1
+    written = 0
+    for file in _walk_all(root):
         member = tarfile.TarInfo(file.path)
         member.size = file.size
         member.mode = 0o444
         header = member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         yield header
         if not heads_only:
-            place = content.Place(file.pack_key, file.offset)
-            yield from content.read_slice(place, blob_id=file.blob_id, length=file.size)
+            yield from _file_bytes(file)
         padding = -file.size % TAR_RECORD
         yield bytes(padding)
         written += len(header) + file.size + padding
-    if count != root.file_count:
-        # Purged meanwhile: better broken off than whole to look at.
-        raise Unavailable("This version was removed while it was read.")
     # Two empty records end it; tar pads to whole blocks of 20 records.
     yield bytes(2 * TAR_RECORD + -(written + 2 * TAR_RECORD) % tarfile.RECORDSIZE)
 
 
-class _Sink:
-    """What a ZipFile writes to: a stream that can't go back."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        """Keep a part."""
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def take(self) -> bytes:
-        """Give what was written since."""
-        taken = b"".join(self._parts)
-        self._parts.clear()
-        return taken
+def _zip_members(root: Directory) -> Iterator[tuple[str, int, Iterator[bytes]]]:
+    for file in _walk_all(root):
+        yield file.path, file.size, _file_bytes(file)
 
 
-def _zip_parts(root: Directory) -> Iterator[bytes]:
-    sink = _Sink()
-    with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for file in walk_files(root):
-            # The least time that the format knows: equal folders give equal bytes.
-            entry = zipfile.ZipInfo(file.path, (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o100444 << 16
-            entry.file_size = file.size
-            with archive.open(entry, "w", force_zip64=file.size >= ZIP64_BYTES) as member:
-                for block in content.read_pack(key=file.pack_key, offset=file.offset, length=file.size):
-                    member.write(block)
-                    yield sink.take()
-            yield sink.take()
-    yield sink.take()
+def _walk_all(root: Directory) -> Iterator[WalkedFile]:
+    """Walk all files; Unavailable after the last one when some were missing."""
+    count = 0
+    for file in walk_files(root):
+        count += 1
+        yield file
+    if count != root.file_count:
+        # Purged meanwhile: better broken off than whole to look at.
+        raise Unavailable("This version was removed while it was read.")
+
+
+def _file_bytes(file: WalkedFile) -> Iterator[bytes]:
+    place = content.Place(file.pack_key, file.offset)
+    return content.read_slice(place, blob_id=file.blob_id, length=file.size)
 
 
 def _blocks(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.conf import LazySettings
 
 from datasets_app.models import Blob, CollectionRun, Damage, Directory, Pack, RetiredPack, Version
 from datasets_app.services import content
-from datasets_app.services.downloads import tar_stream
+from datasets_app.services.downloads import tar_stream, zip_stream
 from datasets_app.services.garbage import compaction
 from datasets_app.services.garbage.blobs import collect_blobs
 from datasets_app.services.garbage.sweep import Sweep
@@ -149,6 +150,18 @@ def test_a_tar_is_whole(version: Version, monkeypatch: pytest.MonkeyPatch) -> No
     with tarfile.open(fileobj=BytesIO(b"".join(stream.parts))) as tar:
         found = {member.name: tar.extractfile(member) for member in tar}
         assert {name: file and file.read() for name, file in found.items()} == KEPT
+
+
+def test_a_zip_is_whole(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert version.root is not None
+    walked = list(walk_files(version.root))
+    collect(hours=25)
+    collect(hours=51)
+    monkeypatch.setattr("datasets_app.services.downloads.walk_files", lambda _root: iter(walked))
+    stream = zip_stream(make_member(version.dataset.team), version=version)
+    with zipfile.ZipFile(BytesIO(b"".join(stream.parts))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == KEPT
+    assert not Damage.objects.exists()
 
 
 def test_a_folder_for_a_job_is_laid_out_again(version: Version, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, cast
 import orjson
 import pytest
 import zstandard
+from django.db import transaction
 from django.http import StreamingHttpResponse
 from django.test import Client
 
-from datasets_app.models import Pack, Role, Version
-from datasets_app.services import content, walking
+from datasets_app.errors import Unavailable
+from datasets_app.models import Damage, Door, File, Pack, Role, Version
+from datasets_app.services import content, downloads, walking
 from datasets_app.services.walking import walk_files
 from datasets_app.store.packs import MissingPack
 from tests.factories import api_client, make_available_version, make_dataset, make_member, make_team
@@ -132,15 +134,43 @@ def test_deeper_than_the_call_stack() -> None:
     assert first.file_count == 2
 
 
-def test_missing_bytes_break_the_stream_off_and_do_not_pass_for_a_whole(version: Version, client: Client) -> None:
+@pytest.mark.parametrize("what", ["archive.tar", "archive.zip"])
+def test_missing_bytes_break_the_stream_off_and_do_not_pass_for_a_whole(
+    version: Version, client: Client, what: str
+) -> None:
     content.pack_store().remove(Pack.objects.get().key)
     with pytest.raises(MissingPack):
-        fetch(client, version, "archive.tar")
+        fetch(client, version, what)
+    assert Damage.objects.get().cause == Damage.Cause.MISSING
 
 
-def test_the_tar_tells_its_length_before_it_is_sent(client: Client, version: Version) -> None:
-    answer, data = fetch(client, version, "archive.tar")
-    assert answer.headers["Content-Length"] == str(len(data))
+@pytest.mark.parametrize("what", ["archive.tar", "archive.zip"])
+def test_a_version_that_is_purged_meanwhile_breaks_off(version: Version, client: Client, what: str) -> None:
+    team = version.dataset.team.name
+    answer = client.get(f"/api/v1/teams/{team}/datasets/images/versions/{version.number}/{what}")
+    with transaction.atomic():
+        Door.objects.create(name="purge")
+        File.objects.filter(name="a-b").delete()
+        Door.objects.all().delete()
+    with pytest.raises(Unavailable):
+        b"".join(cast("StreamingHttpResponse", answer))
+
+
+@pytest.mark.parametrize("what", ["archive.tar", "archive.zip"])
+def test_an_archive_tells_its_length_before_it_is_sent(client: Client, version: Version, what: str) -> None:
+    for query in ("", "?path=gr%C3%BC%C3%9Fe", "?path=long", "?path=zz"):
+        answer, data = fetch(client, version, what + query)
+        assert answer.headers["Content-Length"] == str(len(data))
+
+
+@pytest.mark.parametrize("what", ["archive.tar", "archive.zip"])
+def test_of_very_many_files_the_length_is_not_awaited(
+    client: Client, version: Version, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(downloads, "SIZED_FILES", 3)
+    answer, data = fetch(client, version, what)
+    assert "Content-Length" not in answer.headers
+    assert data
 
 
 def test_a_folder_alone(client: Client, version: Version) -> None:
