@@ -50,8 +50,8 @@ class Draft(NamedTuple):
     mounted: list[Mounted]
     choices: list[DatasetSummary]
     problem: str
-    # Pairs that share files, and how many: training data that is in the evaluation data, say.
-    overlaps: list[tuple[Version, Version, int]]
+    # Pairs that share files, and how many (None: not compared yet): training data that is in the evaluation data, say.
+    overlaps: list[tuple[Version, Version, int | None]]
 
 
 def draft_job(actor: User, *, team: str, attachments: Sequence[Attachment], search: str = "") -> Draft:

@@ -62,16 +62,19 @@ def find_overlap(actor: User, *, version: Version, other: Version, wake: bool = 
     return _overlap(version, other, wake=wake)
 
 
-def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version, int]]:
-    """Name the pairs of versions that share files, and how many; pairs that a worker still compares are left out."""
-    found = []
+def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version, int | None]]:
+    """Name the pairs of versions that share files, and how many; None for pairs that a worker still compares."""
+    found: list[tuple[Version, Version, int | None]] = []
     for number, first in enumerate(versions):
         for second in versions[number + 1 :]:
-            overlap = _overlap(first, second, wake=True) if first.root_id != second.root_id else None
+            if first.root is None or second.root is None:
+                continue
             if first.root_id == second.root_id:
                 found.append((first, second, first.file_count))
-            elif overlap is not None and overlap.files:
-                found.append((first, second, overlap.files))
+                continue
+            overlap = _overlap(first, second, wake=True)
+            if overlap is None or overlap.files:
+                found.append((first, second, overlap.files if overlap else None))
     return found
 
 

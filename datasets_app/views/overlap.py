@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @require_safe
 @signed_in
 def version_overlap(request: SignedInRequest, team: str, name: str, number: int) -> HttpResponse:
-    """Compare a version with another one of the team, named as `dataset` or `dataset@3`."""
+    """Compare a version with another one: `dataset` or `dataset@3` of the team, `team/dataset@3` of another one."""
     version = find_version(request.user, team=team, dataset=name, number=number)
     wanted = request.GET.get("with", "").strip()
     context = tree_frame(version) | {"wanted": wanted, "other": None, "overlap": None, "problem": ""}
@@ -38,5 +38,6 @@ def version_overlap(request: SignedInRequest, team: str, name: str, number: int)
 
 
 def _named(request: SignedInRequest, team: str, wanted: str) -> Version:
-    dataset, _, number = wanted.partition("@")
-    return find_version(request.user, team=team, dataset=dataset, number=number or "latest")
+    name, _, number = wanted.partition("@")
+    other_team, _, dataset = name.rpartition("/")
+    return find_version(request.user, team=other_team or team, dataset=dataset, number=number or "latest")

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from datasets_app.models import Role, Team
+from datasets_app.models import Membership, Role, Team
 from datasets_app.services import overlaps
 from datasets_app.services.overlaps import compare_blobs
 from tests.factories import make_available_version, make_dataset, make_member, make_team, make_user, page_client
@@ -80,3 +80,34 @@ def test_the_job_form_warns(client: Client) -> None:
     page = client.get("/teams/vision/jobs/new/?dataset=train&dataset=eval").content.decode()
     assert "share 2 files" in page
     assert "share" not in client.get("/teams/vision/jobs/new/?dataset=train&dataset=apart").content.decode()
+
+
+def test_the_job_form_says_what_is_not_compared_yet(
+    client: Client, team: Team, monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.PREVIEWS_DIR = tmp_path
+    monkeypatch.setattr(overlaps, "COMPARED_AT_ONCE", 0)
+    form = "/teams/vision/jobs/new/?dataset=train&dataset=eval"
+    page = client.get(form).content.decode()
+    assert "Whether train@1 and eval@1 share files is not compared yet" in page
+    assert f'href="{URL}?with=eval%401"' in page
+    first, second = (team.datasets.get(name=name).versions.get().root for name in ("train", "eval"))
+    assert first is not None
+    assert second is not None
+    compare_blobs(first.pk, second.pk)
+    page = client.get(form).content.decode()
+    assert "share 2 files" in page
+    assert "not compared yet" not in page
+
+
+def test_datasets_of_two_teams_of_mine(client: Client, team: Team) -> None:
+    other = make_team("audio")
+    make_available_version(make_dataset(other, "theirs"), {"d/1": b"one"})
+    wanted = f"{URL}?with=audio/theirs@1"
+    assert "2 files" not in client.get(wanted).content.decode()
+    both = make_member(team, Role.READER)
+    Membership.objects.create(team=other, user=both, role=Role.READER)
+    page = page_client(both).get(wanted).content.decode()
+    assert "2 files of train@1" in page
+    assert "are in audio/theirs@1" in page
+    assert "/teams/audio/datasets/theirs/versions/1/files/d/1" in page
