@@ -13,6 +13,7 @@ from datasets_app.previews.base import Ask, Preview
 from datasets_app.previews.registry import modality
 from datasets_app.queue import enqueue
 from datasets_app.services import preview_cache
+from datasets_app.services.galleries import PICTURES, RECORDINGS, choose_ruling
 from datasets_app.services.previewing import Shown, preview_file
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ SHOWN_TYPES: Final = 12
 MOST_SPLITS: Final = 12
 # A player each; the others have one on their pages.
 SHOWN_RECORDINGS: Final = 24
+# The largest are shown; so many folders of splits are looked at for them.
 MOST_CLASSES: Final = 200
+MOST_COUNTED: Final = 50_000
 SUMMARY_TASK: Final = "datasets_app.count_folder"
 _ASK: Final = Ask("folder")
 _BELOW: Final = f"""
@@ -57,32 +60,44 @@ class TypeShare:
 
 @dataclass(frozen=True, slots=True)
 class ClassTable:
-    """Folders of classes below folders of splits, as `train/cat`: rows of (class, counts by split, total)."""
+    """Folders of classes below folders of splits, as `train/cat`: rows of (class, counts by split, total).
+
+    Of very many classes the largest are rows, the largest first; `left_out` are the others, which `totals` include.
+    """
 
     splits: list[str]
     rows: list[tuple[str, list[int], int]]
     totals: list[int]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FolderOverview:
-    """Everything beside the lines. `types` is None while a worker counts."""
+    """Everything beside the lines. `types` is None while a worker counts.
 
-    types: list[TypeShare] | None
+    Of a later page there are its pictures or recordings alone, and `is_first` is false.
+    """
+
+    types: list[TypeShare] | None = None
     readme: Shown | None = None
     classes: ClassTable | None = None
     gallery: list[Entry] = field(default_factory=list)
     recordings: list[Entry] = field(default_factory=list)
+    is_first: bool = True
 
 
-def describe_folder(directory: Directory, *, entries: list[Entry]) -> FolderOverview:
-    """Describe a directory that the caller may read; `entries` are the lines of its page."""
+def describe_folder(directory: Directory, *, entries: list[Entry], is_first: bool = True) -> FolderOverview:
+    """Describe a directory that the caller may read; `entries` are the lines of its page, the first one or another."""
+    gallery = choose_ruling(entries, PICTURES)
+    recordings = choose_ruling(entries, RECORDINGS)[:SHOWN_RECORDINGS]
+    if not is_first:
+        return FolderOverview(gallery=gallery, recordings=recordings, is_first=False)
     return FolderOverview(
         types=count_types(directory),
         readme=_readme(directory),
         classes=class_table(directory),
-        gallery=_ruling(entries, {"image", "video"}),
-        recordings=_ruling(entries, {"audio"})[:SHOWN_RECORDINGS],
+        gallery=gallery,
+        recordings=recordings,
     )
 
 
@@ -177,10 +192,12 @@ def class_table(directory: Directory) -> ClassTable | None:
         return None
     counts: dict[str, dict[int, int]] = {}
     inner = Subdirectory.objects.filter(parent__in=[child for _, child in splits])
-    lines = inner.values_list("parent_id", "name", "child__file_count")[: MOST_SPLITS * MOST_CLASSES + 1]
+    lines = inner.values_list("parent_id", "name", "child__file_count")[: MOST_COUNTED + 1]
+    if len(lines) > MOST_COUNTED:
+        return None
     for parent, name, count in lines:
         counts.setdefault(name, {})[parent] = count
-    if not 2 <= len(counts) <= MOST_CLASSES:  # noqa: PLR2004
+    if len(counts) < 2:  # noqa: PLR2004
         return None
     # Such as a folder of documents beside the splits.
     splits = [(name, child) for name, child in splits if any(child in by_split for by_split in counts.values())]
@@ -193,11 +210,7 @@ def class_table(directory: Directory) -> ClassTable | None:
         for name, by_split in sorted(counts.items())
     ]
     totals = [sum(row[1][column] for row in rows) for column in range(len(children))]
-    return ClassTable([name for name, _ in splits], rows, totals)
-
-
-def _ruling(entries: list[Entry], modalities: set[str]) -> list[Entry]:
-    """Choose the files of the page that are pictures and films, or sound, where they are most of its files."""
-    files = [entry for entry in entries if not entry.is_directory]
-    seen = [entry for entry in files if modality(entry.name) in modalities]
-    return seen if len(seen) * 2 > len(files) else []
+    left_out = max(0, len(rows) - MOST_CLASSES)
+    if left_out:
+        rows = sorted(rows, key=lambda row: -row[2])[:MOST_CLASSES]
+    return ClassTable([name for name, _ in splits], rows, totals, left_out)

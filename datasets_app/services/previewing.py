@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 
 from datasets_app.errors import NotFound, Unavailable
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Stream
-from datasets_app.previews.plain import PlainPreview, preview_plainly
+from datasets_app.previews.plain import PlainPreview, hex_lines, preview_plainly
 from datasets_app.previews.process import run_preview, stream_part
 from datasets_app.previews.registry import recognise, text_instead
 from datasets_app.previews.sandbox import Sandbox
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Enough to know a file by; a page must stay light.
 HEAD_BYTES: Final = 64 * 1024
+# Of what can't be shown otherwise.
+HEX_BYTES: Final = 512
 # How long a page waits for its turn while other previews run.
 TURN_SECONDS: Final = 10
 MOST_OPTION: Final = 10_000
@@ -101,6 +103,9 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     if text is not None and isinstance(lines, Preview):
         lines.notes.insert(0, f"{answer} It is shown as text.")
         return _shown(plain, text, lines, ask)
+    if plain.kind == "image":
+        # Browsers could draw most pictures that are shown plainly, but not this one.
+        plain = PlainPreview("binary", plain.media_type, hex_lines=tuple(hex_lines(head[:HEX_BYTES])))
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 
 

@@ -10,6 +10,8 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
+from datasets_app.previews.registry import modality
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -53,6 +55,12 @@ def plain_lines(data: Mapping[str, Any]) -> SafeString:
 def folder_of(path: str) -> str:
     """Return the folder that a path lies in."""
     return path.rpartition("/")[0]
+
+
+@register.filter
+def is_picture(name: str) -> bool:
+    """Tell by its name whether a file is a picture that stands still."""
+    return modality(name) == "image"
 
 
 @register.filter

@@ -10,12 +10,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from datasets_app.errors import NotFound
+from datasets_app.errors import NotFound, Unavailable
 from datasets_app.forms import FileSearchForm
 from datasets_app.models import Directory
 from datasets_app.services.browsing import find_node, list_directory
 from datasets_app.services.damages import damaged_among
 from datasets_app.services.folders import count_types, describe_folder
+from datasets_app.services.galleries import pictures_beside
 from datasets_app.services.previewing import HEAD_BYTES, make_product, preview_file
 from datasets_app.services.searching import search_files
 from datasets_app.services.versions import find_version
@@ -75,9 +76,13 @@ def version_tree(request: SignedInRequest, team: str, name: str, number: int | s
         "cursor": cursor,
         "rows": PAGE_ROWS,
     }
-    if is_part(request):
+    # The gallery grows by the pictures of the next page, as the list does by its rows.
+    wants_pictures = request.GET.get("show") == "pictures"
+    if is_part(request) and not wants_pictures:
         return render(request, "tree/version_tree.html#rows", context)
-    overview = describe_folder(node, entries=page.items) if not cursor else None
+    overview = describe_folder(node, entries=page.items, is_first=not cursor)
+    if is_part(request):
+        return render(request, "tree/version_tree.html#pictures", context | {"overview": overview})
     return render(
         request, "tree/version_tree.html", context | {"directory": node, "overview": overview, "is_folder": True}
     )
@@ -116,12 +121,14 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
     if isinstance(node, Directory):
         return redirect("version_tree", team=team, name=name, number=number, path=path.strip("/"))
     shown = preview_file(node, options=request.GET.dict())
+    folder = path.strip("/").rpartition("/")[0]
     context = tree_frame(version, path, is_directory=False) | {
         "file": node,
-        "damaged": bool(damaged_among(version, path.strip("/").rpartition("/")[0], [path.strip("/")])),
+        "damaged": bool(damaged_among(version, folder, [path.strip("/")])),
         "shown": shown,
         "preview": shown.plain,
         "preview_template": f"previews/{shown.template}.html",
+        "beside": [f"{folder}/{one}".lstrip("/") for one in pictures_beside(node)] if shown.template == "image" else [],
         "product_url": reverse("file_product", args=(team, name, version.number, path.strip("/"))),
         "has_long_lines": any(len(line) > LONG_LINE for line in shown.plain.text.splitlines()),
         "head_bytes": HEAD_BYTES,
@@ -139,7 +146,11 @@ def file_product(request: SignedInRequest, team: str, name: str, number: int | s
     if isinstance(node, Directory):
         raise NotFound(f"{path} is a folder.")
     options = request.GET.dict()
-    product = make_product(node, part=options.pop("part", ""), options=options)
+    try:
+        product = make_product(node, part=options.pop("part", ""), options=options)
+    except Unavailable as error:
+        # Nobody sees the answer to a picture's request: the page's script reads the reason, and says it.
+        return HttpResponse(error.detail, status=error.status, content_type="text/plain; charset=utf-8")
     response = HttpResponse(product.body, content_type=product.media_type)
     # A label moves.
     kept = "max-age=86400, immutable" if isinstance(number, int) else "no-cache"

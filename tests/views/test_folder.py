@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,31 @@ def test_stranger(version: Version) -> None:
     stranger = page_client(make_user())
     assert stranger.get(f"{URL}search/?q=a").status_code == 404
     assert stranger.get(f"{URL}types/").status_code == 404
+
+
+def test_the_gallery_goes_on_behind_the_first_page(version: Version, client: Client) -> None:
+    many = {f"{number:03}.png": _png(number) for number in range(130)} | {"zoo/a.txt": b"x"}
+    make_available_version(version.dataset, many)
+    url = "/teams/vision/datasets/images/versions/2/tree/"
+    first = client.get(url).content.decode()
+    assert first.count("?part=thumbnail") == 99
+    more = html.unescape(first.split('hx-get="')[1].split('"')[0]) if "show=pictures" in first else ""
+    part = client.get(more, headers={"HX-Request": "true"}).content.decode()
+    assert part.count("?part=thumbnail") == 31
+    assert "099.png?part=thumbnail" in part
+    assert "show=pictures" not in part
+    assert "<h1" not in part
+    whole = client.get(more.replace("&show=pictures", "")).content.decode()
+    assert whole.count("?part=thumbnail") == 31
+    assert "Types</h2>" not in whole
+    assert "Types</h2>" in first
+
+
+def test_of_very_many_classes_the_largest_are_shown(version: Version, client: Client) -> None:
+    files = {f"{split}/{number:03}/{split}": b"x" for number in range(205) for split in ("train", "test")}
+    make_available_version(version.dataset, files | {"train/204/more": b"y", "test/003/more": b"z"})
+    page = client.get("/teams/vision/datasets/images/versions/2/tree/").content.decode()
+    table = page.split("Files by class")[1]
+    assert "the largest 200, 5 more are not shown" in table
+    assert re.findall(r'<tr><th scope="row">(\w+)</th>', table)[:3] == ["003", "204", "000"]
+    assert '<tfoot><tr><th scope="row">All</th><td class="num">206</td><td class="num">206</td>' in table

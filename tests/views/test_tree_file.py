@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 
 import pytest
 from django.test import Client
@@ -139,3 +140,37 @@ def test_a_directory_leads_to_its_page(client: Client) -> None:
 @pytest.mark.parametrize("path", ["nope", "notes.txt/more", "%00"])
 def test_bad_input(client: Client, path: str) -> None:
     assert client.get(URL + path).status_code in {400, 404}
+
+
+@pytest.mark.parametrize("name", ["cut.png", "cut.jpg", "cut.gif", "cut.webp"])
+def test_a_picture_that_ends_early_says_why_and_how_it_begins(version: Version, client: Client, name: str) -> None:
+    magic = {
+        "cut.png": b"\x89PNG\r\n\x1a\n",
+        "cut.jpg": b"\xff\xd8\xff\xe0",
+        "cut.gif": b"GIF89a",
+        "cut.webp": b"RIFF\x10\0\0\0WEBP",
+    }[name]
+    make_available_version(version.dataset, {name: magic})
+    page = client.get(f"/teams/vision/datasets/images/versions/2/files/{name}").content.decode()
+    assert "This is no picture that can be decoded, or it is damaged." in page
+    assert f"<b>00000000</b>  {magic[:8].hex(' ')}" in page
+
+
+def test_a_picture_that_is_too_large_to_be_drawn_says_so(version: Version, client: Client) -> None:
+    sink = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(sink, "PNG")
+    make_available_version(version.dataset, {"large.png": sink.getvalue()})
+    answer = client.get("/teams/vision/datasets/images/versions/2/products/large.png?part=picture")
+    assert answer.status_code == 503
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "144,000,000 pixels: too large" in answer.content.decode()
+
+
+def test_the_pictures_beside_one_lead_on(version: Version, client: Client) -> None:
+    files = {f"d/{number:02}.png": _png() + bytes([number]) for number in range(20)} | {"d/05.txt": b"x"}
+    make_available_version(version.dataset, files)
+    page = client.get("/teams/vision/datasets/images/versions/2/files/d/05.png").content.decode()
+    found = re.findall(r'title="(\d\d\.png)" data-lightbox="([^"]+)"( aria-current="page")?', page)
+    assert [name for name, _, _ in found] == [f"{number:02}.png" for number in range(14)]
+    assert [name for name, _, current in found if current] == ["05.png"]
+    assert found[0][1] == "/teams/vision/datasets/images/versions/2/products/d/00.png?part=picture"
