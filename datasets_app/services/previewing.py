@@ -54,6 +54,15 @@ class Shown:
         """What the file is."""
         return self.page.media_type if self.page is not None else self.plain.media_type
 
+    @property
+    def member(self) -> Shown | None:
+        """A file inside an archive, as its own page would show it; None when the page is not about one."""
+        data = self.page.data if self.page is not None and self.kind == "archive" else {}
+        if self.page is None or not data.get("kind"):
+            return None
+        page = Preview(self.page.media_type, data=data["data"], notes=data["notes"])
+        return Shown(self.plain, kind=data["kind"], label=data["label"], page=page, template=data["kind"])
+
 
 class BlobReader:
     """A blob for previews: blocks of 256 KiB, the last few of which are kept for libraries that jump about."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -121,12 +121,16 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
     if isinstance(node, Directory):
         return redirect("version_tree", team=team, name=name, number=number, path=path.strip("/"))
     shown = preview_file(node, options=request.GET.dict())
+    member = request.GET.get("member", "") if shown.kind == "archive" else ""
     folder = path.strip("/").rpartition("/")[0]
     context = tree_frame(version, path, is_directory=False) | {
         "file": node,
         "damaged": bool(damaged_among(version, folder, [path.strip("/")])),
         "shown": shown,
         "preview": shown.plain,
+        "member": member,
+        "query": f"?{urlencode({'member': member})}&" if member else "?",
+        "member_template": f"previews/{shown.member.template}.html" if shown.member else "",
         "preview_template": f"previews/{shown.template}.html",
         "beside": [f"{folder}/{one}".lstrip("/") for one in pictures_beside(node)] if shown.template == "image" else [],
         "product_url": reverse("file_product", args=(team, name, version.number, path.strip("/"))),
