@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self
 
@@ -100,6 +100,9 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     """Make the page of a file that the caller may read; whatever is wrong with it, its first bytes are shown."""
     head = read_head(file)
     plain = preview_plainly(head)
+    if plain.kind == "image":
+        # For one that can't be drawn.
+        plain = replace(plain, hex_lines=tuple(hex_lines(head[:HEX_BYTES])))
     kind = recognise(head, file.name)
     if kind is None:
         return Shown(plain)
@@ -112,9 +115,6 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     if text is not None and isinstance(lines, Preview):
         lines.notes.insert(0, f"{answer} It is shown as text.")
         return _shown(plain, text, lines, ask)
-    if plain.kind == "image":
-        # Browsers could draw most pictures that are shown plainly, but not this one.
-        plain = PlainPreview("binary", plain.media_type, hex_lines=tuple(hex_lines(head[:HEX_BYTES])))
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 
 
