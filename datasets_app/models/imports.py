@@ -131,6 +131,10 @@ class ImportPartQuerySet(LeasedQuerySet["ImportPart"]):
         """Keep those that still have files to fetch, in a worker's hands or not."""
         return self.filter(status=ImportPart.Status.WAITING)
 
+    def unfinished(self) -> Self:
+        """Keep those of which files are not here, tried or not."""
+        return self.filter(status__in=[ImportPart.Status.WAITING, ImportPart.Status.FAILED])
+
 
 class ImportPart(Leased):
     """Some of the listed files that still have to be fetched: what a worker takes up at a time.

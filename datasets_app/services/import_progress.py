@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from datasets_app.models import Import, ImportProblem
+from datasets_app.models import Import, ImportPart, ImportProblem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,8 @@ class ImportProgress:
     """Files and bytes of an import. Sizes in bytes, speeds a second; times None where nothing is known.
 
     `saved_size` did not have to be moved. `failed_files` includes what was refused. `problems` are the first 100.
+    Of an import that ended without all files: `may_retry` tells whether trying again is of use, `has_untried` whether
+    files are left that were not tried, so that nothing can be left out yet.
     """
 
     is_listed: bool
@@ -37,6 +39,8 @@ class ImportProgress:
     seconds_left: float | None
     seconds: float | None
     problems: list[ImportProblem]
+    may_retry: bool
+    has_untried: bool
 
     @property
     def done_files(self) -> int:
@@ -56,10 +60,11 @@ class ImportProgress:
 
 
 def measure_import(run: Import) -> ImportProgress:
-    """Count how far the import has come, from its row alone; the caller may see it."""
+    """Count how far the import has come, for a caller who may see it. While it is under way, from its row alone."""
     files_speed, speed = _speeds(run.samples) if run.is_active else (0.0, 0.0)
     problems = ImportProblem.objects.filter(run=run).order_by("pk")[:SHOWN_PROBLEMS]
     begun, ended = run.started_at, run.finished_at
+    is_incomplete = run.status in Import.INCOMPLETE
     return ImportProgress(
         is_listed=run.is_listed,
         listed_files=run.listed_files,
@@ -75,7 +80,22 @@ def measure_import(run: Import) -> ImportProgress:
         seconds_left=_seconds_left(run, files_speed, speed),
         seconds=((ended.timestamp() if ended else time.time()) - begun.timestamp()) if begun else None,
         problems=list(problems) if run.failed_files or run.refused_files else [],
+        may_retry=is_incomplete and run.connection_id is not None and is_retriable(run),
+        has_untried=is_incomplete and has_untried(run),
     )
+
+
+def is_retriable(run: Import) -> bool:
+    """Whether an import that has ended without all files has something left to do."""
+    if not run.is_listed or ImportPart.objects.unfinished().filter(run=run).exists():
+        return True
+    # Nothing has failed, so it ended in the moment before it was found to be done.
+    return bool(run.listed_files) and not run.failed_files and not run.refused_files
+
+
+def has_untried(run: Import) -> bool:
+    """Whether there are files that it has not even tried to fetch, or not listed."""
+    return not run.is_listed or ImportPart.objects.waiting().filter(run=run).exists()
 
 
 def _speeds(samples: Sequence[Sequence[float]]) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from datasets_app.services.connections import PATH_LENGTH, REVISION_LENGTH
 from datasets_app.services.datasets import create_dataset
 from datasets_app.services.import_paths import clean_prefix
 from datasets_app.services.import_preview import ImportPreview, preview_import
-from datasets_app.services.import_progress import ImportProgress, measure_import
+from datasets_app.services.import_progress import ImportProgress, has_untried, is_retriable, measure_import
 from datasets_app.services.importing import describe_source, end_import, finish, start_waiting
 from datasets_app.services.staged import lock_open
 from datasets_app.services.teams import get_team
@@ -177,13 +177,16 @@ def retry_import(actor: User, *, run: Import) -> Import:
         found = _lock_incomplete(run)
         if found.connection is None:
             raise Conflict(f"The connection {found.connection_name} was deleted. Start a new import.")
-        parts = ImportPart.objects.filter(run=run)
-        again = parts.filter(status=ImportPart.Status.FAILED).update(status=ImportPart.Status.WAITING, attempts=1)
-        if found.is_listed and not again and not parts.waiting().exists():
+        if not is_retriable(found):
             raise Conflict(
                 "Trying again is of no use: what failed can't be a file of a dataset. Rename it at its source and "
                 "start a new import, or leave it out."
+                if found.refused_files
+                else f"Trying again is of no use: the listing of {found.source_path} is complete, and holds no files "
+                "for this import. Start a new import with another path or other patterns."
             )
+        parts = ImportPart.objects.filter(run=run)
+        parts.filter(status=ImportPart.Status.FAILED).update(status=ImportPart.Status.WAITING, attempts=1)
         found.version.staged.failed().filter(pk__gt=found.first_staged, upload=None).update(error="")
         ImportProblem.objects.filter(run=run, is_refused=False).delete()
         Import.objects.filter(pk=run.pk).update(
@@ -211,7 +214,7 @@ def leave_out_failed(actor: User, *, run: Import) -> Import:
     require(actor, "import.create", run)
     with transaction.atomic():
         found = _lock_incomplete(run)
-        if not found.is_listed or ImportPart.objects.waiting().filter(run=run).exists():
+        if has_untried(found):
             raise Conflict("Not all files have been tried: retry the import first.")
         mine = found.version.staged.filter(pk__gt=found.first_staged, upload=None)
         if mine.failed().count() >= mine.count() and found.version.base_id is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from datasets_app.models import Connection, Dataset, Import, Role, Team, User, Version
-from datasets_app.services.connections import create_connection
+from datasets_app.services import importing
+from datasets_app.services.connections import create_connection, delete_connection
 from datasets_app.services.importing import run_imports
 from datasets_app.services.versions import run_seal
+from datasets_app.sources.base import Cause, SourceError
 from tests.connections import shelf
 from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
 from tests.sources.doubles import hub
@@ -55,6 +58,15 @@ def visitor(team: Team, connection: Connection) -> Client:
 def ask(visitor: Client, step: str, *, htmx: bool = True, **fields: str) -> Any:  # noqa: ANN401
     """Press a button of the form."""
     return visitor.post(NEW, FORM | {"step": step} | fields, headers=HTMX if htmx else {})
+
+
+def refuse(error: SourceError) -> Callable[..., bytes]:
+    """Make a method that raises it."""
+
+    def method(*_: object) -> bytes:
+        raise error
+
+    return method
 
 
 def work() -> Import:
@@ -268,6 +280,60 @@ def test_cancel_and_go_on(visitor: Client) -> None:
     visitor.post(f"{VERSION}import/retry/")
     work()
     assert Version.objects.get().file_count == 3
+
+
+@pytest.mark.parametrize("cause", [Cause.CREDENTIALS, Cause.GATED, None])
+def test_what_ends_after_the_listing_is_retried(
+    visitor: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, cause: Cause | None
+) -> None:
+    """Expired credentials, a gate that was closed, a full disk: no single file has failed."""
+    monkeypatch.setattr(importing, "MOST_OUTAGES", 0)
+    reserve = settings.DISK_RESERVE_BYTES
+    with monkeypatch.context() as broken:
+        if cause is None:
+            settings.DISK_RESERVE_BYTES = 2**60
+        else:
+            broken.setattr(shelf.ShelfTree, "fetch", refuse(SourceError(cause, "The shelf is closed.")))
+        ask(visitor, "import", htmx=False)
+        run = work()
+    settings.DISK_RESERVE_BYTES = reserve
+    assert (run.status, run.is_listed, run.failed_files) == (Import.Status.FAILED, True, 0)
+    failed = page(visitor)
+    assert "Retry the import" in failed
+    assert "Abandon" in failed
+    visitor.post(f"{VERSION}import/retry/")
+    work()
+    assert Version.objects.get().file_count == 3
+
+
+def test_without_its_connection_nothing_is_retried(visitor: Client, connection: Connection, admin: User) -> None:
+    shelf.CONTENT["b.csv"] = None
+    ask(visitor, "import", htmx=False)
+    work()
+    delete_connection(admin, connection=connection)
+    failed = page(visitor)
+    assert "Retry" not in failed
+    assert "Leave out the failed file" in failed
+
+
+def test_nothing_is_left_out_before_everything_was_tried(visitor: Client) -> None:
+    """After a hundred failures in a row, the rest is not tried."""
+    shelf.CONTENT.update({f"bad{number:04}": None for number in range(2500)})
+    ask(visitor, "import", htmx=False)
+    run = work()
+    assert run.parts.waiting().exists()
+    failed = page(visitor)
+    assert "the rest was not tried" in failed
+    assert "Leave out the failed" not in failed
+    assert "can be left out once every file was tried" in failed
+    assert "Retry the import" in failed
+
+
+def test_a_path_without_files_is_not_offered_to_be_retried(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False, include="*.png")
+    work()
+    assert "Retry" not in page(visitor)
+    assert "holds no files" in visitor.post(f"{VERSION}import/retry/", follow=True).content.decode()
 
 
 def test_a_failed_import_can_be_abandoned(visitor: Client) -> None:
