@@ -29,6 +29,10 @@ class ImportQuerySet(LeasedQuerySet["Import"]):
         """Keep those whose turn it is."""
         return self.filter(status__in=Import.RUNNING)
 
+    def unpaused(self) -> Self:
+        """Leave out those whose store is left alone for now."""
+        return self.filter(Q(paused_until=None) | Q(paused_until__lte=timezone.now()))
+
 
 class Import(Leased):
     """One run: list the remote path into staged files and parts, then copy part by part. The lease is the lister's.
@@ -122,6 +126,11 @@ class Import(Leased):
     def is_active(self) -> bool:
         """Whether it has not ended."""
         return self.status in self.ACTIVE
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its store is left alone for now."""
+        return self.is_active and self.paused_until is not None and self.paused_until > timezone.now()
 
 
 class ImportPartQuerySet(LeasedQuerySet["ImportPart"]):

@@ -10,11 +10,10 @@ import errno
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from datasets_app.errors import AppError, Conflict
@@ -186,9 +185,7 @@ def describe_source(run: Import) -> dict[str, object]:
 
 
 def _ready() -> Iterator[Import]:
-    now = timezone.now()
-    rows = Import.objects.running().filter(Q(paused_until=None) | Q(paused_until__lte=now))
-    yield from rows.order_by("served_at", "pk").iterator(chunk_size=100)
+    yield from Import.objects.running().unpaused().order_by("served_at", "pk").iterator(chunk_size=100)
 
 
 def _find_work() -> Iterator[tuple[Import, bool]]:
@@ -206,13 +203,14 @@ def _is_work_left() -> bool:
 
 def _take_turn() -> Turn | None:
     for run, is_listing in _find_work():
-        rows = Import.objects.running().filter(pk=run.pk)
-        now = timezone.now()
+        rows = Import.objects.running().unpaused().filter(pk=run.pk)
+        # A pause ends here, and what is said about it.
+        begun: dict[str, Any] = {"served_at": timezone.now(), "paused_until": None, "error": ""}
         if is_listing:
-            lease = rows.filter(is_listed=False).claim(seconds=settings.LEASE_SECONDS, served_at=now)
+            lease = rows.filter(is_listed=False).claim(seconds=settings.LEASE_SECONDS, **begun)
             if lease is not None:
                 return Turn(run.pk, lease)
-        elif rows.update(served_at=now):
+        elif rows.update(**begun):
             return Turn(run.pk, None)
     return None
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from datasets_app.models import Connection, Dataset, Import, Role, Team, User, Version
@@ -15,6 +16,7 @@ from datasets_app.services.connections import create_connection, delete_connecti
 from datasets_app.services.importing import run_imports
 from datasets_app.services.versions import run_seal
 from datasets_app.sources.base import Cause, SourceError
+from datasets_app.sources.patience import StoppedError
 from tests.connections import shelf
 from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
 from tests.sources.doubles import hub
@@ -60,7 +62,7 @@ def ask(visitor: Client, step: str, *, htmx: bool = True, **fields: str) -> Any:
     return visitor.post(NEW, FORM | {"step": step} | fields, headers=HTMX if htmx else {})
 
 
-def refuse(error: SourceError) -> Callable[..., bytes]:
+def refuse(error: Exception) -> Callable[..., bytes]:
     """Make a method that raises it."""
 
     def method(*_: object) -> bytes:
@@ -304,6 +306,28 @@ def test_what_ends_after_the_listing_is_retried(
     visitor.post(f"{VERSION}import/retry/")
     work()
     assert Version.objects.get().file_count == 3
+
+
+def test_a_pause_is_shown_until_it_is_over(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = SourceError(Cause.BUSY, "The shelf asks to slow down.", retry_after=90)
+    with monkeypatch.context() as broken:
+        broken.setattr(shelf.ShelfTree, "fetch", refuse(busy))
+        ask(visitor, "import", htmx=False)
+        while run_imports():
+            pass
+    paused = page(visitor)
+    assert "<h2>Paused" in paused
+    assert "The shelf asks to slow down." in paused
+
+    Import.objects.update(paused_until=timezone.now())
+    over = page(visitor)
+    assert "<h2>Copying" in over
+    assert "slow down" not in over
+
+    # Also where the next turn does not bring it to its end.
+    monkeypatch.setattr(shelf.ShelfTree, "fetch", refuse(StoppedError()))
+    assert run_imports()
+    assert Import.objects.values_list("status", "paused_until", "error").get() == (Import.Status.COPYING, None, "")
 
 
 def test_without_its_connection_nothing_is_retried(visitor: Client, connection: Connection, admin: User) -> None:
