@@ -103,6 +103,32 @@ def test_ranges(client: Client, shared_application: LiveApplication) -> None:
     assert shared_application.log.count("files/large.bin") - before <= 4
 
 
+def test_a_folder_of_more_than_one_page(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"{n:02}.txt" for n in range(7)]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    client.push("paged", tmp_path)
+    monkeypatch.setattr("flexai_cli.filesystem.PAGE_ROWS", 3)
+    system = FlexaiFileSystem(client=client, skip_instance_cache=True)
+    assert system.ls("lab/paged@1", detail=False) == [f"lab/paged@1/{name}" for name in names]
+
+
+def test_a_forked_process_has_a_connection_of_its_own(client: Client) -> None:
+    system = fsspec.filesystem("flexai")
+    path = "lab/tables@1/large.bin"
+    whole = system.cat_file(path)
+    pid = os.fork()
+    if pid == 0:
+        # Nothing of pytest may run in the child.
+        try:
+            os._exit(0 if system.cat_file(path, 5, 100_000) == whole[5:100_000] else 1)
+        finally:
+            os._exit(2)
+    for _ in range(5):
+        assert system.cat_file(path, 7, 200_000) == whole[7:200_000]
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_it_can_be_pickled(client: Client) -> None:
     system = pickle.loads(pickle.dumps(fsspec.filesystem("flexai")))  # noqa: S301
     assert system.isfile("lab/tables@1/rows.csv")
