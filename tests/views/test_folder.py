@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.test import Client
 from PIL import Image
 from pytest_django.fixtures import Settings
@@ -163,3 +164,21 @@ def test_of_very_many_classes_the_largest_are_shown(version: Version, client: Cl
     assert "the largest 200, 5 more are not shown" in table
     assert re.findall(r'<tr><th scope="row">(\w+)</th>', table)[:3] == ["003", "204", "000"]
     assert '<tfoot><tr><th scope="row">All</th><td class="num">206</td><td class="num">206</td>' in table
+
+
+def test_pages_of_a_search_hold_each_file_once(version: Version) -> None:
+    files = {f"set-{number % 7}/{number:04}.bin": b"%d" % (number % 50) for number in range(450)}
+    many = make_available_version(version.dataset, files)
+    reader = make_member(version.dataset.team, Role.READER)
+    for wanted in (Search(text="*.bin"), Search(text="set-?/*.bin"), Search(least_size=1), Search(text="set-3/0")):
+        pages = []
+        for number in range(1, 6):
+            page = search_files(reader, version=many, search=wanted, page=number)
+            pages += [one.path for one in page.items]
+            assert page == search_files(reader, version=many, search=wanted, page=number)
+            if not page.has_more:
+                break
+        expected = [path for path in files if wanted.text != "set-3/0" or path.startswith("set-3/")]
+        assert sorted(pages) == sorted(expected)
+        if connection.vendor == "postgresql":
+            assert pages == sorted(pages)
