@@ -178,6 +178,10 @@ def test_sign_in(flexai: Flexai, tmp_path: Path) -> None:
     assert (status["url"], status["teams"][0]["name"]) == (flexai.url, "lab")
     assert status["account"]["username"] == "ada"
     assert bare.run("dataset", "list").returncode == 0
+    # A variable goes before what is saved, also where that is good.
+    Flexai(flexai.home, "", "wrong", "").run("dataset", "list", code=3)
+    assert "no-such-team" in Flexai(flexai.home, "", "", "no-such-team").run("dataset", "list", code=4).stderr
+    assert bare.run("dataset", "list", "--team", "lab").returncode == 0
     # A saved token goes to no other server.
     other = Flexai(flexai.home, "http://127.0.0.1:9", "", "")
     assert "no token" in other.run("dataset", "list", code=3).stderr
