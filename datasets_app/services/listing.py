@@ -5,6 +5,7 @@ Each page is one transaction, with the cursor after it: so a crash goes on where
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 # A store whose pages stay empty for so long will never say anything.
 MOST_EMPTY_PAGES: Final = 1000
+MOST_EMPTY_SECONDS: Final = 900.0
 LOOKED_UP: Final = 1000
 IS_A_FOLDER: Final = "It would be a file and a folder at once: other keys lie below it."
 
@@ -44,14 +46,18 @@ def list_files(run: Import, lease: uuid.UUID, tree: Tree, watch: Watch, *, wake:
     """
     patterns = Patterns(include=run.include, exclude=run.exclude)
     pages = PageReader(tree, run.cursor)
+    # However long the store took to open, every turn comes further by a page.
+    cursor, is_amid = run.cursor, True
     with ThreadPoolExecutor(1, thread_name_prefix="list") as pool:
         try:
             coming = pool.submit(watch.patience.call, pages.read)
-            while not watch.is_over and (page := watch.wait(coming)) is not None:
+            while (is_amid or not watch.is_over) and (page := watch.wait(coming)) is not None:
                 # The next one is on its way while this one is written down.
                 coming = pool.submit(watch.patience.call, pages.read)
                 if _stage_page(run, lease, page, patterns, pinned=tree.revision):
                     wake()
+                # Amid pages that hold nothing, there is no cursor to go on from: another turn would begin before them.
+                is_amid, cursor = not page.files and page.cursor == cursor, page.cursor
                 watch.tick()
             if coming.done() and coming.result() is None:
                 _end_listing(run, lease, pinned=tree.revision)
@@ -69,6 +75,7 @@ class PageReader:
         self._after = after
         self._pages: Iterator[Page] | None = None
         self._empty = 0
+        self._moved_at = time.monotonic()
 
     def read(self) -> Page | None:
         """Return the next page, None after the last. Raises SourceError."""
@@ -85,8 +92,10 @@ class PageReader:
         return page
 
     def _refuse_circles(self, page: Page) -> None:
-        self._empty = 0 if page.files else self._empty + 1
-        if self._empty > MOST_EMPTY_PAGES or (page.files and page.cursor and page.cursor == self._after):
+        now = time.monotonic()
+        self._empty, self._moved_at = (0, now) if page.files else (self._empty + 1, self._moved_at)
+        is_silent = self._empty > MOST_EMPTY_PAGES or (self._empty and now - self._moved_at > MOST_EMPTY_SECONDS)
+        if is_silent or (page.files and page.cursor and page.cursor == self._after):
             raise SourceError(Cause.INVALID, "The store's listing does not come to an end: it repeats itself.")
 
 
@@ -102,6 +111,9 @@ def _stage_page(run: Import, lease: uuid.UUID, page: Page, patterns: Patterns, *
         needed = [PartFile(path, file) for path, file in placed.files.items() if path not in known]
         insert_parts(now.pk, needed, after=now.cursor)
         note_refusals(now, placed.refused)
+        if page.cursor != now.cursor:
+            # It goes on: what did not answer an hour ago counts no more.
+            now.outages = 0
         now.cursor, now.pinned = page.cursor, pinned
         now.listed_files += len(placed.files)
         now.listed_size += sum(file.size for file in placed.files.values())

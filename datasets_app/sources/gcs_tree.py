@@ -36,20 +36,22 @@ class GcsTree:
             if after < self._only.key:
                 yield Page([self._only], self._only.key)
             return
-        pages = self._client.library.list_blobs(
+        last = after
+        found = self._client.library.list_blobs(
             self._client.bucket(self._place.bucket),
             prefix=self._place.folder or None,
             start_offset=after or None,
             fields=FIELDS,
             page_size=PAGE_FILES,
             retry=None,
-        ).pages
-        for page in pages:
+        )
+        for page in found.pages:
             # The first of a listing that goes on is the last that was listed before.
             blobs = [blob for blob in page if blob.name != after]
-            if blobs:
-                files = [to_file(blob, self._place.folder) for blob in blobs if not is_marker(blob)]
-                yield Page(files, blobs[-1].name)
+            # Pages that hold nothing are given too, so that whoever reads can stop where they don't end.
+            last = str(blobs[-1].name) if blobs else last
+            if blobs or found.next_page_token:
+                yield Page([to_file(blob, self._place.folder) for blob in blobs if not is_marker(blob)], last)
 
     def fetch(self, file: SourceFile) -> bytes:
         """Read a whole object and compare its checksum."""

@@ -169,9 +169,12 @@ class S3Tree:
             begin = {"ContinuationToken": token} if token else {"StartAfter": after}
             answer = self._source.list_page(self._place, limit=PAGE_FILES, **begin)
             listed: Sequence[Listed] = answer[LISTED]
-            if listed:
-                files = [self._to_file(item) for item in listed if not item.is_marker]
-                yield Page(files, listed[-1].key)
+            # A store may give more than it was asked for. Pages that hold nothing are given too, so that whoever reads
+            # can stop where they don't end; the cursor stays where it was.
+            for start in range(0, max(len(listed), 1), PAGE_FILES):
+                some = listed[start : start + PAGE_FILES]
+                after = some[-1].key if some else after
+                yield Page([self._to_file(item) for item in some if not item.is_marker], after)
             token = answer.get("NextContinuationToken", "")
             if not token or not answer.get("IsTruncated"):
                 return

@@ -26,6 +26,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, NoCredentialsError
 from obstore.store import S3Store
 
+from datasets_app.sources.s3_answers import BoundedSession
 from datasets_app.sources.s3_listing import read_listing
 from datasets_app.sources.s3_profiles import DEFAULT_REGION, Access, Profile
 
@@ -186,6 +187,9 @@ class S3Clients:
         )
         client = session.create_client("s3", endpoint_url=profile.endpoint, config=config, verify=self.bundle or None)
         client.meta.events.register("before-parse.s3.ListObjectsV2", read_listing)
+        # There is no other way to bound what it reads.
+        endpoint: Any = vars(client)["_endpoint"]
+        endpoint.http_session = BoundedSession(endpoint.http_session)
         return cast("S3Client", client)
 
     def _find_credentials(self) -> Credentials | None:

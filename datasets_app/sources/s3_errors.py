@@ -16,6 +16,8 @@ from botocore.parsers import ResponseParserError
 from datasets_app.sources.base import Cause, SourceError
 from datasets_app.sources.guard import find_refusal
 from datasets_app.sources.network_errors import explain_network_error, read_retry_after
+from datasets_app.sources.s3_answers import LargeAnswerError, SlowAnswerError
+from datasets_app.sources.s3_listing import CutListingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +105,17 @@ BY_STATUS: Final[dict[int, tuple[Cause, str]]] = {
     429: (Cause.BUSY, BUSY),
     503: (Cause.BUSY, BUSY),
 }
+# Of botocore's errors: those that tell what came instead of an answer. The first that fits counts.
+BAD_ANSWERS: Final[tuple[tuple[type[Exception], Cause, str], ...]] = (
+    (CutListingError, Cause.DAMAGED, "The listing of {what} broke off before its end."),
+    (LargeAnswerError, Cause.INVALID, "{host} answers with more than S3 ever does: it was not read on."),
+    (SlowAnswerError, Cause.UNREACHABLE, "{host} sends too slowly: it was given up."),
+    (
+        ResponseParserError,
+        Cause.INVALID,
+        "What {host} answers is not S3. Check the endpoint: it must be that of the S3 API.",
+    ),
+)
 REGION_CODES: Final = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 )
@@ -140,10 +153,9 @@ def explain_boto(error: Exception, where: Where) -> SourceError:
         )
     if isinstance(error, ParamValidationError):
         return SourceError(Cause.INVALID, f"{where.what} can't be a bucket or an object.")
-    if isinstance(error, ResponseParserError):
-        return SourceError(
-            Cause.INVALID, f"What {where.host} answers is not S3. Check the endpoint: it must be that of the S3 API."
-        )
+    for kind, cause, words in BAD_ANSWERS:
+        if isinstance(error, kind):
+            return SourceError(cause, words.format(host=where.host, what=where.what))
     return explain_network_error(error, host=where.host, store=where.store)
 
 

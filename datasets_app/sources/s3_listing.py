@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
@@ -13,7 +14,13 @@ from datasets_app.sources.base import SourceFile
 # Where the result is in botocore's response.
 LISTED: Final = "Listed"
 HEAD_BYTES: Final = 1000
+_BEGIN: Final = b"<ListBucketResult"
+_PREAMBLE: Final = re.compile(rb"\A\s*(<\?xml[^>]*(>\s*|\Z))?")
 _OPEN, _CLOSE = b"<Contents>", b"</Contents>"
+
+
+class CutListingError(ResponseParserError):
+    """The listing ends before its end: the connection broke, and the store had not told how long it would be."""
 
 
 class Listed(NamedTuple):
@@ -43,25 +50,29 @@ def read_listing(response_dict: dict[str, Any], customized_response_dict: dict[s
     body: bytes = response_dict["body"]
     if response_dict["status_code"] != 200:  # noqa: PLR2004
         return
-    if b"<ListBucketResult" not in body[:HEAD_BYTES]:
+    try:
+        # Expat bounds what entities may grow to; botocore reads all answers so.
+        root = ET.fromstring(body)  # noqa: S314
+    except ET.ParseError as error:
+        if _BEGIN.startswith(_PREAMBLE.sub(b"", body[:HEAD_BYTES], count=1)[: len(_BEGIN)]):
+            raise CutListingError(str(error)) from error
+        raise ResponseParserError("no listing of a bucket") from error
+    if not root.tag.endswith("ListBucketResult"):
         # Botocore would take any well-formed page for an empty listing.
         raise ResponseParserError("no listing of a bucket")
     customized_response_dict[LISTED] = []
     first, last = body.find(_OPEN), body.rfind(_CLOSE)
     if first < 0:
         return
-    try:
-        # Expat bounds what entities may grow to; botocore reads all answers so.
-        root = ET.fromstring(body)  # noqa: S314
-    except ET.ParseError:
-        # Botocore will say it.
-        return
     space = root.tag.removesuffix("ListBucketResult")
     is_encoded = root.findtext(f"{space}EncodingType") == "url"
-    customized_response_dict[LISTED] = [
-        _read_object({child.tag: child.text or "" for child in item}, space, is_encoded=is_encoded)
-        for item in root.iterfind(f"{space}Contents")
-    ]
+    try:
+        customized_response_dict[LISTED] = [
+            _read_object({child.tag: child.text or "" for child in item}, space, is_encoded=is_encoded)
+            for item in root.iterfind(f"{space}Contents")
+        ]
+    except (KeyError, ValueError) as error:
+        raise ResponseParserError("an object without key or size") from error
     response_dict["body"] = body[:first] + body[last + len(_CLOSE) :]
 
 

@@ -11,11 +11,17 @@ XML = {"Content-Type": "application/xml"}
 
 
 class EndlessStore(HttpDouble):
-    """`count` objects of ListObjectsV2; no signature is checked."""
+    """`count` objects of ListObjectsV2; no signature is checked.
 
-    def __init__(self, count: int) -> None:
+    After the first page come `empty` that hold nothing, and say that there is more (-1: no others come).
+    """
+
+    def __init__(self, count: int, *, empty: int = 0) -> None:
         super().__init__(self._serve)
         self.count = count
+        self.empty = empty
+        # Objects on a page: None for as many as are asked for.
+        self.most: int | None = None
 
     def key(self, number: int) -> str:
         """Return the key of an object; keys sort as their numbers do."""
@@ -33,14 +39,21 @@ class EndlessStore(HttpDouble):
 
     def _list(self, query: dict[str, list[str]]) -> bytes:
         after = query.get("continuation-token", query.get("start-after", [""]))[0]
+        after, _, seen = after.partition(" ")
+        if after and int(seen or 0) != self.empty:
+            return self._page("", f"{after} {int(seen or 0) + 1}", 0)
         first = int(after.rsplit("-", 1)[1].removesuffix(".txt")) + 1 if after else 0
-        last = min(first + int(query.get("max-keys", ["1000"])[0]), self.count)
+        last = min(first + (self.most or int(query.get("max-keys", ["1000"])[0])), self.count)
         items = "".join(self._item(number) for number in range(first, last))
         more = last < self.count
-        token = f"<NextContinuationToken>{self.key(last - 1)}</NextContinuationToken>" if more else ""
+        return self._page(items, self.key(last - 1) if more else "", last - first)
+
+    def _page(self, items: str, token: str, count: int) -> bytes:
+        more = bool(token)
+        token = f"<NextContinuationToken>{token}</NextContinuationToken>" if more else ""
         return (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-            f"<Name>endless</Name><KeyCount>{last - first}</KeyCount>"
+            f"<Name>endless</Name><KeyCount>{count}</KeyCount>"
             f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}{items}</ListBucketResult>"
         ).encode()
 

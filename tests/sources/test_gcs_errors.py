@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import itertools
 import json
 import uuid
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import google_crc32c
 import pytest
 
-from datasets_app.sources.base import Cause, Data, Route, SourceError, SourceFile, Tree
+from datasets_app.sources.base import Cause, Data, Page, Route, SourceError, SourceFile, Tree
 from datasets_app.sources.gcs import GcsSource
 from datasets_app.sources.guard import Guard
 from tests.sources.contract import cause_of, list_all
@@ -273,3 +274,11 @@ def test_the_browser_begins_with_buckets(gcs_server: GcsServer, bucket: str) -> 
     assert "Type the name" in refuse(lambda: source.browse(""))[1]
     steps = {step.name: step for step in source.check()}
     assert steps["List"].ok
+
+
+def test_pages_that_hold_nothing_are_given_to_whoever_counts_them(gcs_server: GcsServer, bucket: str) -> None:
+    """The listing may have no end."""
+    tree, _ = open_bucket(gcs_server, bucket)
+    gcs_server.fail(rf"/b/{bucket}/o\?", times=-1, status=200, body=b'{"nextPageToken": "more"}')
+    pages = list(itertools.islice(tree.list_files(after="a"), 5))
+    assert pages == [Page([], "a")] * 5
