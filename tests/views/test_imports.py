@@ -360,6 +360,19 @@ def test_a_path_without_files_is_not_offered_to_be_retried(visitor: Client) -> N
     assert "holds no files" in visitor.post(f"{VERSION}import/retry/", follow=True).content.decode()
 
 
+def test_after_a_mistyped_path_the_open_version_goes_on(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False, source_path="attic")
+    work()
+    failed = page(visitor)
+    assert f'href="{VERSION}changes/"' in failed
+    link = "?into=1&amp;name=scenes&amp;connection=my-shelf&amp;source_path=attic&amp;prefix="
+    assert link in failed
+    assert "The files go into" in page(visitor, NEW + link.replace("&amp;", "&"))
+    ask(visitor, "import", htmx=False, into="1")
+    work()
+    assert "Seal</button>" in page(visitor)
+
+
 def test_a_failed_import_can_be_abandoned(visitor: Client) -> None:
     ask(visitor, "import", htmx=False, source_path="attic")
     work()
