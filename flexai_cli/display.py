@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from flexai_cli.output import err, mode, seconds, size
 from flexai_cli.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PER_SECOND = 8
 
@@ -22,12 +22,14 @@ class Bars(Progress):
     @contextmanager
     def shown(self, count: Callable[[], tuple[int, int]] | None = None) -> Iterator[None]:
         """Show them; `count` finds out, meanwhile, how many files and bytes there are."""
-        if mode.json or not err.is_terminal:
+        if mode.json or not err().is_terminal:
             yield
             return
+        from rich.live import Live
+
         if count is not None:
             threading.Thread(target=self._count, args=(count,), daemon=True).start()
-        with Live(console=err, get_renderable=self.render, refresh_per_second=PER_SECOND, transient=True):
+        with Live(console=err(), get_renderable=self.render, refresh_per_second=PER_SECOND, transient=True):
             yield
 
     def _count(self, count: Callable[[], tuple[int, int]]) -> None:
@@ -35,6 +37,9 @@ class Bars(Progress):
 
     def render(self) -> Table:
         """One line: what, how far, how fast, how long."""
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
         done, total = self.handled_bytes + self.begun_bytes, self.total_bytes
         speed = done / self.seconds
         files = f"{self.handled_files:,}" + (f" of {self.total_files:,}" if self.total_files is not None else "")

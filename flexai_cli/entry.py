@@ -1,16 +1,18 @@
 """Where the `flexai` program starts."""
 
 import sys
+from importlib.util import find_spec
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line; say what to install where its packages are missing."""
+    # A command line of httpx's own, which it would load with Click, Pygments and most of Rich wherever these are there.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]
     try:
-        import httpx  # noqa: F401
-        import rich  # noqa: F401
-        import typer  # noqa: F401
+        if find_spec("rich") is None:
+            raise ModuleNotFoundError("No module named 'rich'", name="rich")  # noqa: TRY301
 
         from flexai_cli.app import run
     except ModuleNotFoundError as error:

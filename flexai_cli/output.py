@@ -7,20 +7,41 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from flexai_cli.errors import Exit, FlexaiError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 SHOWN_ITEMS: Final = 20
 UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+@cache
+def out() -> Console:
+    """Return standard output. Rich is loaded when something is printed by it: JSON needs none of it."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+@cache
+def err() -> Console:
+    """Return standard error."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def _text(text: str, *, style: str = "") -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style)
 
 
 @dataclass
@@ -48,7 +69,7 @@ def show(data: Any, text: str) -> None:  # noqa: ANN401 - JSON
 
 def say(text: str) -> None:
     """Print plain text: names may contain what Rich would take for markup, or a terminal for a command."""
-    out.print(Text(printable(text)))
+    out().print(_text(printable(text)))
 
 
 def print_json(data: Any) -> None:  # noqa: ANN401 - JSON
@@ -75,23 +96,28 @@ def show_rows(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]]
     if not rows:
         say(empty)
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title, key in columns:
         table.add_column(title, justify="right" if isinstance(rows[0].get(key), int) else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(printable(cell(key, row.get(key)))) for _, key in columns))
+        table.add_row(*(_text(printable(cell(key, row.get(key)))) for _, key in columns))
     # A table that is read by another program keeps its lines whole.
-    (out if out.is_terminal else Console(highlight=False, width=10_000)).print(table)
+    (out() if out().is_terminal else Console(highlight=False, width=10_000)).print(table)
 
 
 def show_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print names and values below each other."""
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(printable(value)))
-    out.print(table)
+        table.add_row(name, _text(printable(value)))
+    out().print(table)
 
 
 def cell(key: str, value: Any) -> str:  # noqa: ANN401 - JSON
@@ -149,12 +175,12 @@ def show_error(error: FlexaiError) -> None:
         told = {"error": {"detail": error.detail, "exit_code": int(error.exit_code), "errors": error.items}}
         (print_line if mode.lines else print_json)(told)
         return
-    err.print(Text(f"Error: {printable(error.detail)}", style="red"))
+    err().print(_text(f"Error: {printable(error.detail)}", style="red"))
     for item in error.items[:SHOWN_ITEMS]:
         named = item.get("path") or item.get("field") or ""
-        err.print(Text(f"  {printable(str(named))}: {printable(str(item.get('detail', '')))}"))
+        err().print(_text(f"  {printable(str(named))}: {printable(str(item.get('detail', '')))}"))
     if len(error.items) > SHOWN_ITEMS:
-        err.print(f"  ... and {len(error.items) - SHOWN_ITEMS} more (--json names them)")
+        err().print(f"  ... and {len(error.items) - SHOWN_ITEMS} more (--json names them)")
 
 
 def fail(text: str) -> NoReturn:

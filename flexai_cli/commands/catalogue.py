@@ -243,7 +243,7 @@ def _show_change(row: dict[str, Any]) -> None:
     sign, style = SIGNS.get(row["change"], ("?", ""))
     sizes = " -> ".join(size(row[key]) for key in ("old_size", "new_size") if row[key] is not None)
     came = f"{row['old_path']} -> " if row.get("old_path") else ""
-    out.print(f"{sign} {printable(came + row['path'])}  ({sizes})", style=style, markup=False)
+    out().print(f"{sign} {printable(came + row['path'])}  ({sizes})", style=style, markup=False)
 
 
 def first(rows: Any, limit: int) -> list[dict[str, Any]]:  # noqa: ANN401 - any iterator of JSON

@@ -60,11 +60,11 @@ def providers(team: Team = "", json: Json = False) -> None:  # noqa: ARG001
         print_json(rows)
         return
     for row in rows:
-        out.print(f"[bold]{row['name']}[/bold]  {row['label']}")
+        out().print(f"[bold]{row['name']}[/bold]  {row['label']}")
         for field in row["fields"]:
             need = "" if field["required"] else " (optional)"
             choices = f" one of {', '.join(field['choices'])}" if field["choices"] else ""
-            out.print(f"  {field['name']}: {field['label']}{need}{choices}", markup=False)
+            out().print(f"  {field['name']}: {field['label']}{need}{choices}", markup=False)
 
 
 @app.command("list")
@@ -123,6 +123,6 @@ def _show_check(name: str, found: dict[str, object]) -> None:
         steps = found["steps"]
         assert isinstance(steps, list)  # noqa: S101 - for the type checker
         for step in steps:
-            out.print(f"{marks[step['ok']]} {step['name']}: {printable(step['detail'])}", markup=False)
+            out().print(f"{marks[step['ok']]} {step['name']}: {printable(step['detail'])}", markup=False)
     if not found["ok"]:
         fail(f"The connection {name} does not work.")

@@ -175,9 +175,9 @@ def _show_push(result: PushResult) -> None:
         took = f"{seconds(result.seconds)}, {speed}"
         show(None, f"{label} is available: {content} ({size(result.sent_size)} sent) in {took}.\n{result.digest}")
     for warning in result.warnings:
-        err.print(f"Warning: {warning}", markup=False)
+        err().print(f"Warning: {warning}", markup=False)
     for failure in result.failed:
-        err.print(f"Left out: {failure['path']}: {failure['detail']}", markup=False)
+        err().print(f"Left out: {failure['path']}: {failure['detail']}", markup=False)
 
 
 def pull(  # noqa: PLR0913
@@ -211,7 +211,7 @@ def _show_pull(result: PullResult) -> None:
     text += f"{result.fetched_count:,} were fetched ({size(result.fetched_size)}) in {seconds(result.seconds)}."
     show(None, text)
     for warning in result.warnings:
-        err.print(f"Warning: {warning}", markup=False)
+        err().print(f"Warning: {warning}", markup=False)
 
 
 def verify(
