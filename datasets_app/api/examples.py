@@ -9,6 +9,7 @@ DIGEST: Final = f"sha256:{SHA256}"
 EARLIER: Final = "2026-05-01T09:30:00Z"
 LATER: Final = "2026-05-01T09:31:12Z"
 PURGED: Final = "2026-05-15T09:31:12Z"
+FREED: Final = "2026-05-16T09:31:12Z"
 PROBLEM: Final[dict[str, Any]] = {
     "type": "urn:flexai:problem:not-found",
     "title": "Not found",
@@ -274,6 +275,7 @@ ANSWERS: Final[dict[str, Any]] = {
         "freed_size": 204_800_000,
         "kept_size": 0,
         "purged_at": PURGED,
+        "freed_at": FREED,
         "labels": [{"name": "production", "version": 3}],
         "job_count": 1,
         "jobs": ["train-1"],
