@@ -75,8 +75,10 @@ class S3Reader:
     def _read(self, file: SourceFile, options: GetOptions) -> Data:
         if not self._needs_botocore and not _ODD.search(file.key):
             try:
+                found = obstore.get(self._store, file.key, options=options)
+                self._expect(file, options, found.range)
                 # A view: a copy would cost as much as half of the hashing.
-                return memoryview(obstore.get(self._store, file.key, options=options).bytes())
+                return memoryview(found.bytes())
             except (BaseError, OSError) as error:
                 failure = error
             # Not raised as its cause: obstore's text holds the request's headers, and so the session token.
@@ -88,6 +90,14 @@ class S3Reader:
                     raise told
                 return self._hear_how_long(file, options, told)
         return self._read_slowly(file, options)
+
+    def _expect(self, file: SourceFile, options: GetOptions, coming: tuple[int, int]) -> None:
+        """Take nothing into memory that is larger than what was listed, or another part of it than was asked for."""
+        wanted = cast("tuple[int, int]", options.get("range", (0, file.size)))
+        if coming != wanted:
+            # A store that doesn't mind If-Match.
+            what = f"{self._what(file)} was listed with {file.size} bytes"
+            raise SourceError(Cause.CHANGED, f"{what}, but its bytes {coming[0]} to {coming[1]} come.")
 
     def _hear_how_long(self, file: SourceFile, options: GetOptions, busy: SourceError) -> Data:
         """Put the same question by botocore, which tells Retry-After: one thread for all that were refused."""

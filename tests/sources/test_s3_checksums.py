@@ -108,6 +108,7 @@ class OtherEtags(HttpDouble):
     def __init__(self, count: int, **headers: str) -> None:
         super().__init__(self._serve)
         self.count = count
+        self.grown = False
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def _serve(self, request: Request) -> Answer:
@@ -120,7 +121,8 @@ class OtherEtags(HttpDouble):
             body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>".encode()
             return Answer(200, {"Content-Type": "application/xml"}, body)
         name = unquote(request.path).rsplit("/", 1)[-1]
-        return take_range(request.headers, _body(name), {"ETag": f'"{_other(name)}"', **self.headers})
+        body = _body(name) * 1000 if self.grown else _body(name)
+        return take_range(request.headers, body, {"ETag": f'"{_other(name)}"', **self.headers})
 
 
 def _body(name: str) -> bytes:
@@ -162,6 +164,20 @@ def test_etags_that_are_no_md5_are_not_believed(*, documented: bool, headers: di
         store.forget()
         assert tree.fetch(files["k2"])
         assert len(store.requests) == 1
+    finally:
+        store.stop()
+
+
+def test_an_object_that_has_grown_is_not_taken_into_memory() -> None:
+    store = OtherEtags(1).start()
+    try:
+        tree = open_other(store, documented=False)
+        file = list_all(tree)["k0"]
+        store.grown = True
+        with pytest.raises(SourceError) as caught:
+            tree.fetch(file)
+        assert caught.value.cause == Cause.CHANGED
+        assert bytes(tree.fetch_range(file, 0, 5)) == _body("k0")[:5]
     finally:
         store.stop()
 
