@@ -1,10 +1,11 @@
 // Dialogs (data-opens, data-closes), confirmation (data-confirm, hx-confirm) and menus that close by themselves.
 
 /** Ask in the page's confirmation dialog; resolves to true when the user agrees. */
-export function confirmAction(question, action = "Continue") {
+export function confirmAction(question, action = "Continue", refusal = "Cancel") {
   const dialog = document.getElementById("confirm");
   dialog.querySelector("[data-confirm-question]").textContent = question;
   dialog.querySelector("[data-confirm-yes]").textContent = action;
+  dialog.querySelector("[data-confirm-no]").textContent = refusal;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
@@ -35,7 +36,7 @@ async function confirmSubmit(event) {
   const source = event.submitter?.dataset.confirm ? event.submitter : form;
   if (!source.dataset.confirm || form.dataset.confirmed) return;
   event.preventDefault();
-  if (await confirmAction(source.dataset.confirm, source.dataset.confirmAction)) {
+  if (await confirmAction(source.dataset.confirm, source.dataset.confirmAction, source.dataset.confirmNo)) {
     form.dataset.confirmed = "yes";
     form.requestSubmit(event.submitter);
     delete form.dataset.confirmed;
@@ -46,7 +47,7 @@ async function confirmHtmx(event) {
   if (!event.detail.question) return;
   event.preventDefault();
   const { elt, question, issueRequest } = event.detail;
-  if (await confirmAction(question, elt.dataset.confirmAction)) issueRequest(true);
+  if (await confirmAction(question, elt.dataset.confirmAction, elt.dataset.confirmNo)) issueRequest(true);
 }
 
 export function setUpDialogs() {
