@@ -59,7 +59,7 @@ def delete(
             say(
                 f"{label}: {removal['versions']} versions, {removal['file_count']:,} files, "
                 f"{size(removal['logical_size'])}. It can be restored until {moment(removal['purged_at'])}; "
-                f"then {size(removal['freed_size'])} come back."
+                f"{size(removal['freed_size'])} come back by {moment(removal['freed_at'])}."
             )
         if not yes and not _agrees(f"Delete {label}?"):
             raise UsageError("Nothing was deleted. Give --yes to delete without being asked.")
