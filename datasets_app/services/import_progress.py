@@ -20,9 +20,10 @@ STALE_SECONDS: Final = 30.0
 class ImportProgress:
     """Files and bytes of an import. Sizes in bytes, speeds a second; times None where nothing is known.
 
-    `saved_size` did not have to be moved. `failed_files` includes what was refused. `problems` are the first 100.
-    Of an import that ended without all files: `may_retry` tells whether trying again is of use, `has_untried` whether
-    files are left that were not tried, so that nothing can be left out yet.
+    `saved_size` did not have to be moved. `failed_files` includes what was refused. `problems` are the last
+    100 while it runs, and the first 100 when it has ended. Of an import that ended without all files: `may_retry` tells
+    whether trying again is of use, `has_untried` whether files are left that were not tried, so that nothing can be left
+    out yet.
     """
 
     is_listed: bool
@@ -62,7 +63,8 @@ class ImportProgress:
 def measure_import(run: Import) -> ImportProgress:
     """Count how far the import has come, for a caller who may see it. While it is under way, from its row alone."""
     files_speed, speed = _speeds(run.samples) if run.is_active else (0.0, 0.0)
-    problems = ImportProblem.objects.filter(run=run).order_by("pk")[:SHOWN_PROBLEMS]
+    # While it runs, what has just happened; of an import that has ended, what came first.
+    problems = ImportProblem.objects.filter(run=run).order_by("-pk" if run.is_active else "pk")[:SHOWN_PROBLEMS]
     begun, ended = run.started_at, run.finished_at
     is_incomplete = run.status in Import.INCOMPLETE
     return ImportProgress(

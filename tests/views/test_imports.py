@@ -10,9 +10,10 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from datasets_app.models import Connection, Dataset, Import, Role, Team, User, Version
+from datasets_app.models import Connection, Dataset, Import, ImportProblem, Role, Team, User, Version
 from datasets_app.services import importing
 from datasets_app.services.connections import create_connection, delete_connection
+from datasets_app.services.import_progress import measure_import
 from datasets_app.services.importing import run_imports
 from datasets_app.services.versions import run_seal
 from datasets_app.sources.base import Cause, SourceError
@@ -116,7 +117,10 @@ def test_a_second_version_starts_empty_or_from_an_earlier_one(team: Team, visito
     work()
     version = Version.objects.get(number=3)
     assert (version.file_count, version.base and version.base.number) == (4, 1)
-    assert "new/</code>" in page(visitor, f"{DATASET}versions/3/")
+    third = page(visitor, f"{DATASET}versions/3/")
+    assert "new/</code>" in third
+    assert "<dd>3 files, 7 B</dd>" in page(visitor, f"{DATASET}versions/2/")
+    assert "3 files (7 B) were known and not read again" in third
 
 
 def test_looking_around(visitor: Client) -> None:
@@ -244,6 +248,19 @@ def test_failed_files_are_named_and_retried(visitor: Client) -> None:
     assert "syncing" in page(visitor)
     work()
     assert Version.objects.get().file_count == 3
+
+
+def test_the_last_errors_are_shown_while_it_runs_and_the_first_ones_when_it_has_ended(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    run = Import.objects.get()
+    ImportProblem.objects.bulk_create(
+        ImportProblem(run=run, path=f"{number}.txt", reason="It was denied.") for number in range(150)
+    )
+    Import.objects.update(status=Import.Status.COPYING, failed_files=150)
+    assert [problem.path for problem in measure_import(Import.objects.get()).problems[:2]] == ["149.txt", "148.txt"]
+    assert "These are the last 100." in page(visitor)
+    Import.objects.update(status=Import.Status.FAILED)
+    assert measure_import(Import.objects.get()).problems[0].path == "0.txt"
 
 
 def test_failed_files_are_left_out(visitor: Client) -> None:
