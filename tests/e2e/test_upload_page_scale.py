@@ -117,7 +117,8 @@ COUNT_REQUESTS = """() => {
   const { send } = XMLHttpRequest.prototype;
   XMLHttpRequest.prototype.send = function (body) {
     begin();
-    this.addEventListener("loadend", end);
+    // Before "load", whose listeners may begin the next request while "loadend" is still to come.
+    this.addEventListener("readystatechange", () => { if (this.readyState === XMLHttpRequest.DONE) end(); });
     send.call(this, body);
   };
 }"""

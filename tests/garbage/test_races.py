@@ -297,7 +297,7 @@ def test_a_job_whose_version_is_purged_just_then_is_refused(monkeypatch: pytest.
         lock(found)
 
     monkeypatch.setattr(jobs, "_lock_versions", purge_and_lock)
-    monkeypatch.setattr(jobs, "_check_runner", lambda _name: None)
+    monkeypatch.setattr(jobs, "_check_runner", lambda *_: None)
     with pytest.raises(Conflict, match="just now"):
         jobs.create_job(
             maker,
