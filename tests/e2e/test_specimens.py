@@ -126,7 +126,14 @@ def draws_everything(page: Page) -> bool:
     return bool(page.evaluate(drawn)) and page.locator(".picture-problem").count() == 0
 
 
-@pytest.mark.parametrize("folder", sorted({path.partition("/")[0] for path in SAID}))
+# Every kind in every run would take minutes: in `make test`, those that other people's packages ship.
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, marks=() if folder == "shipped" else pytest.mark.nightly)
+        for folder in sorted({path.partition("/")[0] for path in SAID})
+    ],
+)
 def test_it_works(content: LiveApplication, signed_in: Page, folder: str) -> None:
     for path, words in SAID.items():
         if path.partition("/")[0] != folder:
@@ -140,6 +147,7 @@ def test_it_works(content: LiveApplication, signed_in: Page, folder: str) -> Non
         glance(signed_in, path)
 
 
+@pytest.mark.nightly
 def test_files_of_an_archive(content: LiveApplication, signed_in: Page) -> None:
     for path, words in INSIDE.items():
         signed_in.goto(f"{content.url}{VERSION}files/archives/files.zip?member={path}")
@@ -162,6 +170,7 @@ def test_a_film_can_be_sought(content: LiveApplication, signed_in: Page) -> None
     assert any(start > 0 for start in starts), starts
 
 
+@pytest.mark.nightly
 def test_a_finished_summary_with_findings(content: LiveApplication, signed_in: Page) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end:
@@ -173,6 +182,7 @@ def test_a_finished_summary_with_findings(content: LiveApplication, signed_in: P
     glance(signed_in, "summary")
 
 
+@pytest.mark.nightly
 def test_pictures_of_the_guide(content: LiveApplication, signed_in: Page, tmp_path: Path) -> None:
     signed_in.emulate_media(color_scheme="light")
     for name, address, height in PICTURES:
