@@ -47,6 +47,11 @@ class Channel:
             self.send(b"R", body)
             return self.receive()
 
+    def tell(self, letter: bytes, body: bytes) -> None:
+        """Send a part of the answer. Not amid the question of a library's thread, which goes on reading."""
+        with self._lock:
+            self.send(letter, body)
+
     def send(self, letter: bytes, body: bytes) -> None:
         """Write a frame."""
         self._sink.write(HEADER.pack(letter, len(body)) + body)
@@ -71,21 +76,21 @@ def main() -> None:
     try:
         answer = _kind(request["kind"]).show_together(readers, ask)
         if isinstance(answer, Stream):
-            channel.send(b"S", str(answer.size).encode())
+            channel.tell(b"S", str(answer.size).encode())
             for block in answer.blocks:
-                channel.send(b"C", block)
-            channel.send(b"F", b"")
+                channel.tell(b"C", block)
+            channel.tell(b"F", b"")
         elif isinstance(answer, Product):
-            channel.send(b"X", answer.to_bytes())
+            channel.tell(b"X", answer.to_bytes())
         else:
-            channel.send(b"P", answer.to_json())
+            channel.tell(b"P", answer.to_json())
     except PreviewError as error:
-        channel.send(b"E", str(error).encode())
+        channel.tell(b"E", str(error).encode())
     except MemoryError:
-        channel.send(b"E", b"Looking into this file needs more memory than a preview may have.")
+        channel.tell(b"E", b"Looking into this file needs more memory than a preview may have.")
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they like at a broken file
         detail = " ".join(str(error).split())[:300]
-        channel.send(b"E", f"It can't be read as {request['kind']}: {detail or type(error).__name__}".encode())
+        channel.tell(b"E", f"It can't be read as {request['kind']}: {detail or type(error).__name__}".encode())
 
 
 def _kind(name: str) -> Kind:
