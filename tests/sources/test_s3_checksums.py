@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -93,13 +92,21 @@ def test_an_only_object_that_comes_differently_each_time_is_damaged(
     assert "MD5" in damage(tree, list_all(tree)["x"])
 
 
-def test_large_objects_are_compared_with_what_the_store_keeps_but_not_with_their_etag(remote: S3Remote) -> None:
+def test_large_objects_are_given_their_md5_to_compare(remote: S3Remote) -> None:
     data = random.Random(1).randbytes(9 * 2**20)
-    remote.put({"plain": data})
-    remote.client.put_object(Bucket=BUCKET, Key=f"{remote.folder}/kept", Body=data, ChecksumAlgorithm="CRC32")
+    remote.put({"large": data})
+    key = f"{remote.folder}/parts"
+    part = {"Bucket": BUCKET, "Key": key}
+    part["UploadId"] = remote.client.create_multipart_upload(**part)["UploadId"]
+    done = remote.client.upload_part(**part, PartNumber=1, Body=data)
+    remote.client.complete_multipart_upload(
+        **part, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": done["ETag"]}]}
+    )
     tree = remote.open()
-    found = {name: tree.look_up(file).checksum for name, file in list_all(tree).items()}
-    assert found == {"plain": "", "kept": f"crc32:{zlib.crc32(data):08x}"}
+    found = {name: tree.look_up(file) for name, file in list_all(tree).items()}
+    assert found["large"].checksum == f"md5:{hashlib.md5(data, usedforsecurity=False).hexdigest()}"
+    # The ETag of what came in parts is an MD5 of MD5s.
+    assert found["parts"].checksum in {"", f"md5:{hashlib.md5(data, usedforsecurity=False).hexdigest()}"}
 
 
 class OtherEtags(HttpDouble):
