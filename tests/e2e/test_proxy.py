@@ -125,9 +125,7 @@ def upload(page: Page, proxied: Proxied, dataset: str, folder: Path) -> None:
     page.goto(f"{proxied.url}/teams/lab/datasets/new/")
     page.get_by_label("Name").fill(dataset)
     page.get_by_role("button", name="Continue to files").click()
-    page.wait_for_url(lambda url: not url.endswith("/datasets/new/"))
-    if page.get_by_role("button", name="Continue", exact=True).count():
-        page.get_by_role("button", name="Continue", exact=True).click()
+    page.get_by_role("button", name="Continue to the files").click()
     # Its modules have run then: nobody listens to the input before.
     page.wait_for_url("**/versions/1/upload/")
     page.locator("#folder-input").set_input_files(folder)

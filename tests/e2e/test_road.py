@@ -67,8 +67,7 @@ def new_dataset(page: Page, application: LiveApplication, name: str) -> None:
     page.goto(f"{application.url}/teams/vision/datasets/new/")
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Continue to files").click()
-    if page.get_by_role("button", name="Continue").count():
-        page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Continue to the files").click()
     expect(page.get_by_role("heading", name="Drop files and folders here")).to_be_visible()
 
 

@@ -133,7 +133,7 @@ def test_a_new_version_starts_from_an_earlier_one(upload_page: OpenPage, source:
     signed_in.goto(upload.url.replace("/versions/1/upload/", "/upload/"))
     expect(signed_in.get_by_label("An earlier version, with its files")).to_be_checked()
     signed_in.get_by_role("textbox", name="Message").fill("One more")
-    signed_in.get_by_role("button", name="Continue").click()
+    signed_in.get_by_role("button", name="Continue to the files").click()
     signed_in.wait_for_url("**/versions/2/upload/")
     upload.number = 2
     added = source.parent / "added.txt"
