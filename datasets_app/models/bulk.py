@@ -38,18 +38,27 @@ def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Iterabl
             _run_grouped(cursor, f"INSERT INTO {table} ({names}) VALUES {{}}", columns, rows)  # noqa: S608 - our own names
 
 
-def insert_new_rows(model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert the rows that break no unique constraint, and leave the others out."""
+def insert_new_rows(
+    model: type[models.Model], columns: Sequence[str], rows: Sequence[Row], *, returning: Sequence[str] = ()
+) -> list[tuple[Any, ...]]:
+    """Insert the rows that break no unique constraint, and leave the others out.
+
+    Gives the columns `returning` of those that were inserted, in no order.
+    """
     if not rows:
-        return
+        return []
     table, names = _quoted(model), _names(columns)
+    rest = f"ON CONFLICT DO NOTHING{f' RETURNING {_names(returning)}' if returning else ''}"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             values = f"SELECT * FROM {_unnested(model, columns)}"  # noqa: S608
-            cursor.execute(f"INSERT INTO {table} ({names}) {values} ON CONFLICT DO NOTHING", _by_column(rows))
-        else:
-            statement = f"INSERT INTO {table} ({names}) VALUES {{}} ON CONFLICT DO NOTHING"  # noqa: S608
-            _run_grouped(cursor, statement, columns, rows)
+            cursor.execute(f"INSERT INTO {table} ({names}) {values} {rest}", _by_column(rows))
+            return cursor.fetchall() if returning else []
+        statement = f"INSERT INTO {table} ({names}) VALUES {{}} {rest}"  # noqa: S608
+        if returning:
+            return _fetch_grouped(cursor, statement, columns, rows)
+        _run_grouped(cursor, statement, columns, rows)
+        return []
 
 
 def update_rows(
@@ -107,6 +116,19 @@ def _run_grouped(cursor: CursorWrapper, statement: str, columns: Sequence[str], 
 
     cursor.executemany(statement.format(", ".join([one] * GROUP_ROWS)), groups())  # type: ignore[arg-type]  # any iterable will do
     cursor.executemany(statement.format(one), rest)
+
+
+def _fetch_grouped(
+    cursor: CursorWrapper, statement: str, columns: Sequence[str], rows: Sequence[Row]
+) -> list[tuple[Any, ...]]:
+    """As `_run_grouped`, for a statement that gives rows: these come with one execution at a time."""
+    one = f"({', '.join(['%s'] * len(columns))})"
+    found: list[tuple[Any, ...]] = []
+    for start in range(0, len(rows), GROUP_ROWS):
+        group = rows[start : start + GROUP_ROWS]
+        cursor.execute(statement.format(", ".join([one] * len(group))), list(chain.from_iterable(group)))
+        found += cursor.fetchall()
+    return found
 
 
 def _unnested(model: type[models.Model], columns: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from datasets_app.store.packs import MissingPack, PackStore
 from datasets_app.store.staging import Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from datasets_app.store.listing import StoredObject
@@ -219,13 +219,13 @@ def register_upload(
     Digests that another upload registered first keep their place; the bytes that came twice are left unreferenced.
     Raises VanishedBlobError for a digest that was known before but is no longer: then store the upload after all.
     """
-
-    def make_pack() -> int:
-        if not stored:
-            raise VanishedBlobError
-        return Pack.objects.create(key=pack_key(upload_id), size=size, stored=True).pk
-
-    return _register(slices, team, make_pack)
+    if stored:
+        return _register(slices, team, Pack.objects.create(key=pack_key(upload_id), size=size, stored=True).pk)
+    known = find_blobs(piece.sha256 for piece in slices)
+    if not known.keys() >= {piece.sha256 for piece in slices}:
+        raise VanishedBlobError
+    grant_blobs(team=team, blob_ids=known.values())
+    return known
 
 
 def adopt_pack(*, key: str, size: int, slices: list[Slice], team: Team | None) -> dict[bytes, int]:
@@ -233,36 +233,33 @@ def adopt_pack(*, key: str, size: int, slices: list[Slice], team: Team | None) -
 
     Returns blob ids by digest. Call inside a transaction.
     """
-
-    def take_pack() -> int:
-        pack, _ = Pack.objects.get_or_create(key=key, defaults={"size": size, "stored": True})
-        if not pack.stored:
-            Pack.objects.filter(pk=pack.pk).update(stored=True)
-        return pack.pk
-
-    return _register(slices, team, take_pack)
+    pack, _ = Pack.objects.get_or_create(key=key, defaults={"size": size, "stored": True})
+    if not pack.stored:
+        Pack.objects.filter(pk=pack.pk).update(stored=True)
+    return _register(slices, team, pack.pk)
 
 
-def _register(slices: list[Slice], team: Team | None, make_pack: Callable[[], int]) -> dict[bytes, int]:
-    """Insert the blobs that are new, into the pack that `make_pack` gives the id of, and let the team read them all."""
-    known = find_blobs(piece.sha256 for piece in slices)
+def _register(slices: list[Slice], team: Team | None, pack_id: int) -> dict[bytes, int]:
+    """Insert the blobs that are new, into a pack which has them all, and let the team read them."""
+    now = database_value(timezone.now())
     # In one order for all, so that two uploads with the same new blobs wait for each other and never both.
-    new = {p.sha256: p for p in sorted(slices) if p.sha256 not in known}
-    if new:
-        pack_id = make_pack()
-        now = database_value(timezone.now())
-        insert_new_rows(
-            Blob,
-            ("sha256", "size", "pack_id", "offset", "created_at"),
-            [(p.sha256, p.size, pack_id, p.offset, now) for p in new.values()],
-        )
-        _heal(new, pack_id)
-        known |= find_blobs(new)
-    if not known.keys() >= {p.sha256 for p in slices}:
-        raise VanishedBlobError
+    pieces = {p.sha256: p for p in sorted(slices)}
+    inserted = insert_new_rows(
+        Blob,
+        ("sha256", "size", "pack_id", "offset", "created_at"),
+        [(p.sha256, p.size, pack_id, p.offset, now) for p in pieces.values()],
+        returning=("sha256", "id"),
+    )
+    ids = {bytes(digest): pk for digest, pk in inserted}
+    others = {digest: piece for digest, piece in pieces.items() if digest not in ids} if len(ids) < len(pieces) else {}
+    if others:
+        _heal(others, pack_id)
+        ids |= find_blobs(others)
+        if len(ids) < len(pieces):
+            raise VanishedBlobError
     if team is not None:
-        grant_blobs(team=team, blob_ids=known.values())
-    return known
+        grant_blobs(team=team, blob_ids=ids.values())
+    return ids
 
 
 def _heal(brought: dict[bytes, Slice], pack_id: int) -> None:
@@ -300,18 +297,16 @@ def register_pack(
     `slices` are what the pack holds, `known` digests that were found before and so were not stored again.
     Raises VanishedBlobError when one of these is gone, VanishedPackError when the pack was collected meanwhile.
     """
-
-    def take_pack() -> int:
-        key = pack_key(pack_id) if pack_id is not None else ""
-        if not Pack.objects.filter(key=key, stored=False).update(stored=True):
-            raise VanishedPackError
-        return Pack.objects.get(key=key).pk
-
     found = find_blobs(known)
     if len(found) < len(set(known)):
         raise VanishedBlobError
     grant_blobs(team=team, blob_ids=found.values())
-    return found | _register(slices, team, take_pack)
+    if not slices:
+        return found
+    key = pack_key(pack_id) if pack_id is not None else ""
+    if not Pack.objects.filter(key=key, stored=False).update(stored=True):
+        raise VanishedPackError
+    return found | _register(slices, team, Pack.objects.get(key=key).pk)
 
 
 def hash_stored(*, upload_id: uuid.UUID, sizes: Iterable[int]) -> list[bytes]:
