@@ -187,9 +187,10 @@ class Worker:
             raise ApiError("There is no version to fill.")
         return self._target._replace(number=number)
 
-    def _plan(self, files: list[LocalFile], digests: list[str]) -> list[dict[str, Any]]:
+    def _plan(self, files: list[LocalFile], digests: list[str], *, bundle: bool = False) -> dict[str, Any]:
         rows = [{"path": f.path, "size": f.size, "sha256": d} for f, d in zip(files, digests, strict=True)]
-        planned: list[dict[str, Any]] = self.api.call("POST", f"{self.target.version}/plan", {"files": rows})["files"]
+        plan = {"files": rows, "bundle": bundle}
+        planned: dict[str, Any] = self.api.call("POST", f"{self.target.version}/plan", plan)
         return planned
 
     def _send_bundle(self, files: list[LocalFile]) -> int:
@@ -203,21 +204,19 @@ class Worker:
             digests.append(hashlib.sha256(part).hexdigest())
             slices.append(part)
             end += file.size
-        states = [row["state"] for row in self._plan(files, digests)]
-        needed = [index for index, state in enumerate(states) if state != "stored"]
-        if not needed:
+        planned = self._plan(files, digests, bundle=True)
+        if planned["bundle"] is None:
             return 0
-        paths = [files[index].path for index in needed]
-        upload = self.api.call("POST", f"{self.target.version}/bundles", {"paths": paths})["location"]
-        pieces = [self._room[:end]] if len(needed) == len(files) else [slices[index] for index in needed]
-        self.api.patch(upload, 0, pieces)
-        return sum(files[index].size for index in needed)
+        size: int = planned["bundle"]["size"]
+        needed = [part for part, row in zip(slices, planned["files"], strict=True) if row["state"] == "needed"]
+        self.api.patch(planned["bundle"]["upload"], 0, [self._room[:end]] if size == end else needed)
+        return size
 
     def _send_large(self, file: LocalFile) -> int:
         source = Path(file.source)
         with source.open("rb", buffering=0) as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        (row,) = self._plan([file], [digest])
+        (row,) = self._plan([file], [digest])["files"]
         if row["state"] == "stored":
             return 0
         start = row["offset"] or 0

@@ -19,7 +19,7 @@ PROBLEM: Final[dict[str, Any]] = {
     "request_id": "4f2c9d0c6d1b4a7e",
 }
 
-PLAN: Final = {"files": [{"path": "train/1.png", "size": 20480, "sha256": SHA256}]}
+PLAN: Final = {"files": [{"path": "train/1.png", "size": 20480, "sha256": SHA256}], "bundle": True}
 SOURCE: Final = {"source_path": "my-bucket/images", "include": ["*.png"], "prefix": "train"}
 PART: Final = {"dataset": "images", "version": 3, "include": ["*.png"], "prefix": "photographs"}
 # By operation.

@@ -50,9 +50,10 @@ class FileToPlan(TypedDict):
 
 
 class Plan(Body):
-    """At most 1000 files."""
+    """At most 1000 files. With `bundle`, those that are needed get an upload at once, as from `bundles`."""
 
     files: list[FileToPlan]
+    bundle: bool = False
 
 
 class PlannedAnswer(TypedDict):
@@ -64,10 +65,18 @@ class PlannedAnswer(TypedDict):
     offset: int | None
 
 
+class BundleAnswer(Answer):
+    """A tus upload of `size` bytes, which takes all files that are needed, back to back in the order of the answers."""
+
+    upload: str
+    size: int
+
+
 class PlanAnswer(Answer):
-    """The answers, in the order of the files asked about."""
+    """The answers, in the order of the files asked about, and the bundle if one was asked for and is needed."""
 
     files: list[PlannedAnswer]
+    bundle: BundleAnswer | None = None
 
 
 class FailedFile(Answer):
@@ -321,11 +330,15 @@ def restore(request: ApiRequest, team: Path[str], name: Path[str], number: Path[
 
 @router.post("/{number}/plan", response=PlanAnswer, operation_id="plan_files", summary="Declare files")
 def plan(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], payload: Plan) -> PlanAnswer:
-    """Declare up to 1000 files and learn which bytes are needed. Asking again is safe, and tells what has changed."""
+    """Declare up to 1000 files and learn which bytes are needed. Asking again is safe, and tells what has changed.
+
+    `bundle` saves small files a second request: what is needed can be sent at once, as the body of one upload.
+    """
     version = _find(request, team, name, number)
     files = [DeclaredFile(file["path"], file["size"], _digest(index, file)) for index, file in enumerate(payload.files)]
-    planned = plans.plan_files(request.auth, version=version, files=files)
+    planned, bundle = plans.plan_files(request.auth, version=version, files=files, bundle=payload.bundle)
     return PlanAnswer(
+        bundle=BundleAnswer(upload=reverse("tus_upload", args=[bundle.pk]), size=bundle.size) if bundle else None,
         files=[
             {
                 "path": file.path,
@@ -334,7 +347,7 @@ def plan(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str
                 "offset": file.offset,
             }
             for file in planned
-        ]
+        ],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import accumulate
 from operator import or_
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,7 @@ from datasets_app.models import StagedFile, StagedRemoval, Upload, User, Version
 from datasets_app.models.fields import below
 from datasets_app.permissions import require
 from datasets_app.services import content
-from datasets_app.services.finishing import UNFINISHED
+from datasets_app.services.finishing import UNFINISHED, finish_upload
 from datasets_app.services.moving import forget_moves
 from datasets_app.services.pending import find_nodes
 from datasets_app.services.staged import (
@@ -22,6 +23,7 @@ from datasets_app.services.staged import (
     check_files,
     declare_files,
     find_staged,
+    insert_files,
     known_paths,
     legal_path,
     lock_open,
@@ -29,7 +31,7 @@ from datasets_app.services.staged import (
     refuse_files_as_folders,
     reopen,
 )
-from datasets_app.services.uploads import end_uploads
+from datasets_app.services.uploads import end_uploads, join_bundle, start_bundle
 
 if TYPE_CHECKING:
     import uuid
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 1000
 FOLDERS_AT_ONCE = 100
+STORED, NEEDED, PARTIAL = "stored", "needed", "partial"
 
 
 class PlannedFile(NamedTuple):
@@ -50,12 +53,21 @@ class PlannedFile(NamedTuple):
     offset: int | None = None
 
 
-def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) -> list[PlannedFile]:
+class Plan(NamedTuple):
+    """The answers, in the order of the question, and the bundle that waits for the bytes of all that are needed."""
+
+    files: list[PlannedFile]
+    bundle: Upload | None
+
+
+def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile], bundle: bool = False) -> Plan:
     """Declare up to 1000 files and say, in the same order, which bytes have to be sent.
 
     Files are linked without being sent when their digest is one that the own team can read. Declaring a path again
     with the same size (and digest, if given) changes nothing; with others, it replaces the earlier file.
-    Raises Invalid with every illegal path: nothing of the request is declared then.
+    With `bundle`, an upload is started whose body is all that is needed, back to back in this order; none where nothing
+    is. Raises Invalid with every illegal path, and TooLarge when a bundle can't take so much: nothing of the request is
+    declared then.
     """
     require(actor, "version.fill", version)
     if not 1 <= len(files) <= MOST_FILES:
@@ -63,6 +75,7 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
             f"Plan 1 to {MOST_FILES} files at a time.", errors=[{"field": "files", "detail": f"{len(files)} files"}]
         )
     wanted = check_files(files)
+    upload: Upload | None = None
     with transaction.atomic():
         lock_open(version)
         known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
@@ -71,8 +84,20 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile]) 
         found = StagedFile.objects.filter(pk__in=there).select_related("upload") if there else ()
         rows = {row.path: row for row in found}
         replaced = declare_files(version, wanted, rows, known)
+        planned = [_planned(rows[f.path]) if f.path in rows else _fresh(f, known) for f in wanted]
+        fresh = [f for f in wanted if f.path not in rows] if rows else wanted
+        needed = [f for f, plan in zip(wanted, planned, strict=True) if plan.state == NEEDED] if bundle else []
+        if needed:
+            places = dict(zip((f.path for f in needed), accumulate((f.size for f in needed), initial=0), strict=False))
+            with start_bundle(actor, version=version, size=sum(f.size for f in needed)) as upload:
+                insert_files(version, fresh, known, upload=upload, places=places)
+                join_bundle(upload, [(rows[p].pk, rows[p].size, at) for p, at in places.items() if p in rows])
+        else:
+            insert_files(version, fresh, known)
     end_uploads(replaced)
-    return [_planned(rows[f.path]) if f.path in rows else _fresh(f, known) for f in wanted]
+    if upload is not None and upload.size == 0:
+        finish_upload(upload)
+    return Plan(planned, upload)
 
 
 def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
@@ -155,14 +180,14 @@ def _below_any(folders: Sequence[str]) -> Iterator[Q]:
 
 
 def _fresh(file: DeclaredFile, known: dict[bytes, int]) -> PlannedFile:
-    return PlannedFile(file.path, "stored" if file.sha256 in known else "needed")
+    return PlannedFile(file.path, STORED if file.sha256 in known else NEEDED)
 
 
 def _planned(row: StagedFile) -> PlannedFile:
     """Only a single file's upload can be continued by somebody who knows the file alone; a bundle is made anew."""
     if row.blob_id is not None:
-        return PlannedFile(row.path, "stored")
+        return PlannedFile(row.path, STORED)
     upload = row.upload
     if upload is None or upload.kind != Upload.Kind.FILE or upload.status not in UNFINISHED:
-        return PlannedFile(row.path, "needed")
-    return PlannedFile(row.path, "partial", upload.pk, content.arrived_bytes(upload.pk, upload.size))
+        return PlannedFile(row.path, NEEDED)
+    return PlannedFile(row.path, PARTIAL, upload.pk, content.arrived_bytes(upload.pk, upload.size))

@@ -13,13 +13,13 @@ from django.utils import timezone
 
 from datasets_app.errors import Conflict, ErrorItem, Invalid, NotFound
 from datasets_app.models import StagedFile, Upload, Version
-from datasets_app.models.bulk import insert_rows, update_rows
+from datasets_app.models.bulk import database_value, insert_rows, update_rows
 from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.store.paths import MAX_PATH_BYTES, InvalidPath, from_key, normalise, parents, to_key
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 # PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
 INDEXED_PATH_BYTES = 2600
@@ -88,6 +88,8 @@ def declare_file(*, version: Version, path: str, size: int, sha256: bytes | None
     rows = {row.path: row for row in version.staged.filter(path=file.path).select_related("upload")}
     earlier = [row.upload_id for row in rows.values() if row.upload and row.upload.kind == Upload.Kind.FILE]
     declare_files(version, [file], rows, {})
+    if not rows:
+        insert_files(version, [file], {})
     row = rows.get(file.path) or version.staged.get(path=file.path)
     return row, [pk for pk in earlier if pk is not None]
 
@@ -182,34 +184,65 @@ def _find_folders(version: Version, paths: Iterable[str]) -> set[str]:
 def declare_files(
     version: Version, files: list[DeclaredFile], rows: dict[str, StagedFile], known: dict[bytes, int]
 ) -> list[uuid.UUID]:
-    """Make `rows`, those that exist by their paths, say what `files` say, and insert those that don't.
+    """Make `rows`, those that exist by their paths, say what `files` say; others are for `insert_files`.
 
     Files whose digest is `known` (digest -> blob id) are stored already. Returns the uploads of single files that
     nobody needs now.
     """
-    fresh: list[tuple[int, str, int, bytes | None, int | None, int, str]] = []
     changed: list[StagedFile] = []
     replaced: list[uuid.UUID] = []
-    for file in files:
+    for file in files if rows else ():
         row = rows.get(file.path)
-        blob = known.get(file.sha256) if file.sha256 else None
         if row is None:
-            fresh.append((version.pk, to_key(file.path), file.size, file.sha256, blob, 0, ""))
-        elif not _is_same(row, file) or (row.blob_id is None and blob is not None):
+            continue
+        blob = known.get(file.sha256) if file.sha256 else None
+        if not _is_same(row, file) or (row.blob_id is None and blob is not None):
             if row.upload is not None and row.upload.kind == Upload.Kind.FILE:
                 replaced.append(row.upload.pk)
             row.size, row.sha256, row.blob_id = file.size, file.sha256, blob
             row.upload, row.offset, row.error = None, 0, ""
             changed.append(row)
-    insert_rows(StagedFile, ("version_id", "path", "size", "sha256", "blob_id", "offset", "error"), fresh)
     update_rows(
         StagedFile,
         ("size", "sha256", "blob_id", "upload_id", "offset", "error"),
         [(row.pk, row.size, row.sha256, row.blob_id, None, 0, "") for row in changed],
     )
-    if fresh or changed:
+    if changed:
         reopen(version)
     return replaced
+
+
+def insert_files(
+    version: Version,
+    files: list[DeclaredFile],
+    known: dict[bytes, int],
+    *,
+    upload: Upload | None = None,
+    places: Mapping[str, int] | None = None,
+) -> None:
+    """Declare files whose paths have no row. Those with an offset in `places`, by path, are parts of `upload`."""
+    places = places or {}
+    column = database_value(upload.pk) if upload is not None else None
+    pk = version.pk
+    insert_rows(
+        StagedFile,
+        ("version_id", "path", "size", "sha256", "blob_id", "upload_id", "offset", "error"),
+        [
+            (
+                pk,
+                to_key(path),
+                size,
+                sha256,
+                known.get(sha256) if sha256 else None,
+                column if path in places else None,
+                places.get(path, 0),
+                "",
+            )
+            for path, size, sha256 in files
+        ],
+    )
+    if files:
+        reopen(version)
 
 
 def _is_same(row: StagedFile, file: DeclaredFile) -> bool:

@@ -25,7 +25,7 @@ from datasets_app.services.staged import declare_file, find_staged, known_paths,
 from datasets_app.store.paths import from_key, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from datasets_app.store.staging import Checksum
 
@@ -91,23 +91,39 @@ def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
     found = find_staged(version, paths, ("path", "id", "size", "blob_id"))
     rows = {from_key(key): PlannedSlice(*others) for key, *others in found}
     _check_bundle(paths, rows)
-    size = sum(row.size for row in rows.values())
-    with _new_staging_file(size) as upload_id, transaction.atomic():
+    with transaction.atomic():
         lock_open(version)
-        upload = _new_upload(upload_id, actor, version, Upload.Kind.BUNDLE, size)
-        places = accumulate((rows[path].size for path in paths), initial=0)
-        column = database_value(upload_id)
-        update_rows(
-            StagedFile,
-            ("upload_id", "offset", "error"),
-            [(rows[p].row, rows[p].size, column, offset, "") for p, offset in zip(paths, places, strict=False)],
-            # Not what was declared anew since we looked.
-            keys=("id", "size"),
-            only="blob_id IS NULL",
-        )
-    if size == 0:
+        with start_bundle(actor, version=version, size=sum(row.size for row in rows.values())) as upload:
+            places = accumulate((rows[path].size for path in paths), initial=0)
+            join_bundle(upload, [(*rows[p][:2], offset) for p, offset in zip(paths, places, strict=False)])
+    if upload.size == 0:
         finish_upload(upload)
     return upload
+
+
+@contextmanager
+def start_bundle(actor: User, *, version: Version, size: int) -> Iterator[Upload]:
+    """Make an upload for planned files of `size` bytes together, inside the caller's transaction.
+
+    Raises TooLarge for more than a pack takes. One of no bytes has to be finished after the transaction.
+    """
+    if size > settings.PACK_BYTES:
+        raise TooLarge(f"A bundle holds at most {settings.PACK_BYTES} bytes; these files have {size}.")
+    with _new_staging_file(size) as upload_id:
+        yield _new_upload(upload_id, actor, version, Upload.Kind.BUNDLE, size)
+
+
+def join_bundle(upload: Upload, parts: Sequence[tuple[int, int, int]]) -> None:
+    """Note which declared files lie in the bundle: row, size as we know it, and offset of each."""
+    column = database_value(upload.pk)
+    update_rows(
+        StagedFile,
+        ("upload_id", "offset", "error"),
+        [(row, size, column, offset, "") for row, size, offset in parts],
+        # Not what was declared anew since we looked.
+        keys=("id", "size"),
+        only="blob_id IS NULL",
+    )
 
 
 def append(  # noqa: PLR0913
@@ -221,6 +237,3 @@ def _check_bundle(paths: list[str], rows: dict[str, PlannedSlice]) -> None:
             errors.append({"path": path, "detail": "its bytes are stored already"})
     if errors:
         raise Conflict(f"{len(errors)} paths cannot be in this bundle.", errors=errors)
-    size = sum(row.size for row in rows.values())
-    if size > settings.PACK_BYTES:
-        raise TooLarge(f"A bundle holds at most {settings.PACK_BYTES} bytes; these files have {size}.")

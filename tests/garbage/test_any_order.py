@@ -93,18 +93,24 @@ class Life(RuleBasedStateMachine):
         self._send(version, files, hashed=True, whole=True)
 
     @precondition(lambda self: self.opened)
-    @rule(pick=picks, files=file_sets, hashed=st.booleans(), whole=st.booleans())
-    def send(self, pick: int, files: Mapping[str, bytes], *, hashed: bool, whole: bool) -> None:
-        self._send(chosen(self.opened, pick), files, hashed=hashed, whole=whole)
+    @rule(pick=picks, files=file_sets, hashed=st.booleans(), whole=st.booleans(), at_once=st.booleans())
+    def send(self, pick: int, files: Mapping[str, bytes], *, hashed: bool, whole: bool, at_once: bool) -> None:
+        self._send(chosen(self.opened, pick), files, hashed=hashed, whole=whole, at_once=at_once)
 
-    def _send(self, version: Version, files: Mapping[str, bytes], *, hashed: bool, whole: bool) -> None:
-        """Plan files and send what is needed; or only a part of it, and give it up, as when a client dies."""
+    def _send(
+        self, version: Version, files: Mapping[str, bytes], *, hashed: bool, whole: bool, at_once: bool = False
+    ) -> None:
+        """Plan files and send what is needed; or only a part of it, and give it up, as when a client dies.
+
+        `at_once`: the plan itself starts the bundle.
+        """
         here = self.opened[version.pk]
         declared = [DeclaredFile(path, len(data), digest_of(data) if hashed else None) for path, data in files.items()]
-        planned = plan_files(self.admin, version=version, files=declared)
-        needed = [item.path for item in planned if item.state != "stored"]
+        planned = plan_files(self.admin, version=version, files=declared, bundle=at_once)
+        wanted = ("needed",) if at_once else ("needed", "partial")
+        needed = [item.path for item in planned.files if item.state in wanted]
         if needed:
-            upload = create_bundle(self.admin, version=version, paths=needed)
+            upload = planned.bundle or create_bundle(self.admin, version=version, paths=needed)
             data = io.BytesIO(b"".join(files[path] for path in needed))
             length = upload.size if whole else upload.size // 2
             if length:

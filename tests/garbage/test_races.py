@@ -92,10 +92,10 @@ def pausing(function: Callable[..., Any]) -> tuple[Callable[..., Any], threading
 
 
 def plan(version: Version) -> str:
-    (file,) = plan_files(
+    plan = plan_files(
         make_member(version.dataset.team), version=version, files=[DeclaredFile("again", len(DATA), DIGEST)]
     )
-    return file.state
+    return plan.files[0].state
 
 
 def test_a_plan_that_looked_first_keeps_the_blob(monkeypatch: pytest.MonkeyPatch) -> None:

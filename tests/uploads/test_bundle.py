@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 
-from datasets_app.models import Blob, Pack, StagedFile
+from datasets_app.models import Blob, Pack, StagedFile, Upload
 from datasets_app.services import content
 from tests.uploads.sender import Sender
 
@@ -26,6 +28,68 @@ def test_it_works(sender: Sender) -> None:
         assert blob is not None
         assert bytes(blob.sha256) == hashlib.sha256(data).digest()
         assert b"".join(content.read_blob(blob)) == data
+
+
+def bundled_plan(sender: Sender, files: Mapping[str, bytes], **more: object) -> dict[str, Any]:
+    """Plan the files and ask for their bundle; return the whole answer."""
+    rows = [{"path": p, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for p, data in files.items()]
+    answer = sender.post("plan", {"files": rows, "bundle": True} | more)
+    assert answer.status_code == 200, answer.content
+    return dict(answer.json())
+
+
+def test_a_plan_starts_the_bundle_of_what_is_needed(sender: Sender) -> None:
+    sender.send({"old": b"old"})
+    # One that is declared already, with another size, one that is stored, and one that others send.
+    sender.plan({"dir/b.txt": b"another", "sent alone": b"12345678"})
+    sent_alone = sender.create_upload(length=8, path="sent alone")["Location"]
+    sender.patch(sent_alone, 0, b"1234")
+    answer = bundled_plan(sender, FILES | {"copy of old": b"old", "sent alone": b"12345678"})
+    states = {item["path"]: item["state"] for item in answer["files"]}
+    assert states == dict.fromkeys(FILES, "needed") | {"copy of old": "stored", "sent alone": "partial"}
+    assert answer["bundle"]["size"] == sum(map(len, FILES.values()))
+    assert sender.patch(answer["bundle"]["upload"], 0, b"".join(FILES.values())).status_code == 204
+    assert sender.patch(sent_alone, 4, b"5678").status_code == 204
+    sender.seal()
+    assert sender.paths() == {p: len(data) for p, data in FILES.items()} | {"old": 3, "copy of old": 3, "sent alone": 8}
+    for path, data in FILES.items():
+        blob = Blob.objects.get(sha256=hashlib.sha256(data).digest())
+        assert b"".join(content.read_blob(blob)) == data, path
+
+
+def test_a_plan_asked_again_starts_another_bundle_of_what_is_still_needed(sender: Sender) -> None:
+    first = bundled_plan(sender, FILES)["bundle"]["upload"]
+    second = bundled_plan(sender, FILES)["bundle"]["upload"]
+    body = b"".join(FILES.values())
+    assert sender.patch(second, 0, body).status_code == 204
+    assert StagedFile.objects.stored().count() == len(FILES)
+    # Its bytes are nobody's now, and known.
+    assert sender.patch(first, 0, body).status_code == 204
+    sender.seal()
+    assert sender.paths() == {path: len(data) for path, data in FILES.items()}
+
+
+def test_a_plan_of_nothing_needed_has_no_bundle(sender: Sender) -> None:
+    sender.send(FILES)
+    assert bundled_plan(sender, FILES)["bundle"] is None
+    assert set(Upload.objects.values_list("status", flat=True)) == {"finished"}
+
+
+def test_a_bundled_plan_of_empty_files_needs_no_bytes(sender: Sender) -> None:
+    answer = bundled_plan(sender, {"x": b"", "y": b""})
+    assert answer["bundle"]["size"] == 0
+    assert StagedFile.objects.stored().count() == 2
+    assert sender.patch(answer["bundle"]["upload"], 0, b"").status_code == 204
+
+
+def test_a_bundled_plan_of_more_than_a_pack_declares_nothing(sender: Sender, settings: LazySettings) -> None:
+    settings.PACK_BYTES = 100
+    rows = [{"path": "a", "size": 60}, {"path": "b", "size": 60}]
+    answer = sender.post("plan", {"files": rows, "bundle": True})
+    assert (answer.status_code, answer.json()["detail"][:30]) == (413, "A bundle holds at most 100 byt")
+    assert StagedFile.objects.count() == 0
+    assert not list(content.staging().staged())
+    assert sender.post("plan", {"files": rows}).status_code == 200
 
 
 def test_files_already_stored_are_not_asked_for(sender: Sender) -> None:
