@@ -47,6 +47,13 @@ class StagedSlice(NamedTuple):
     declared: bytes | None
 
 
+class HashedSlices(NamedTuple):
+    """The files of an upload, and the SHA-256 of the bytes that came for each."""
+
+    slices: list[StagedSlice]
+    digests: list[bytes]
+
+
 def upload_offset(upload: Upload) -> int:
     """Count the bytes that have arrived. An upload that is complete, but whose last request died, is finished first.
 
@@ -63,19 +70,22 @@ def upload_offset(upload: Upload) -> int:
     return reached
 
 
-def complete_upload(upload: Upload) -> None:
-    """Finish an upload whose bytes are all here: at once where that is quick, else by a worker."""
+def complete_upload(upload: Upload, hashed: HashedSlices | None = None) -> None:
+    """Finish an upload whose bytes are all here: at once where that is quick, else by a worker.
+
+    `hashed` is what it has, when it was hashed as it came.
+    """
     quick = upload.size <= settings.FINISHED_IN_REQUEST_BYTES or content.is_quick(upload.pk, upload.size)
     if quick:
         # Where another request is just finishing it, a worker sees to it that this comes to an end.
         with suppress(Locked):
-            finish_upload(upload)
+            finish_upload(upload, hashed)
             return
     if Upload.objects.filter(pk=upload.pk).transition(was=Upload.Status.RECEIVING, to=Upload.Status.RECEIVED):
         enqueue(FINISH_TASK, upload_id=str(upload.pk))
 
 
-def finish_upload(upload: Upload) -> None:
+def finish_upload(upload: Upload, hashed: HashedSlices | None = None) -> None:
     """Hash what arrived, store it, and write its rows. May run twice and may die anywhere.
 
     Raises ChecksumMismatch, naming the paths, after the files that are not what was declared were marked as failed;
@@ -84,10 +94,11 @@ def finish_upload(upload: Upload) -> None:
     with content.only_finisher(upload.pk) as locked:
         if not locked and _is_over(upload):
             return
-        slices = _slices(upload)
         try:
-            digests = _digests(upload, [piece.size for piece in slices])
-            errors, won = _keep(upload, list(zip(slices, digests, strict=True)))
+            if hashed is None:
+                slices = read_slices(upload)
+                hashed = HashedSlices(slices, _digests(upload, [piece.size for piece in slices]))
+            errors, won = _keep(upload, list(zip(*hashed, strict=True)))
         except Gone:
             _lose(upload)
             raise
@@ -163,8 +174,11 @@ def _is_unfinished(upload: Upload) -> bool:
     return Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).exists()
 
 
-def _slices(upload: Upload) -> list[StagedSlice]:
-    """Cut the upload into its files; gaps are bytes of files that were planned anew meanwhile."""
+def read_slices(upload: Upload) -> list[StagedSlice]:
+    """Cut the upload into its files; gaps are bytes of files that were planned anew meanwhile.
+
+    One that is planned anew later lets go of this upload: then what is found here for it has no effect.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_SLICES, [database_value(upload.pk)])
         rows = cursor.fetchall()

@@ -20,8 +20,9 @@ from datasets_app.models.bulk import database_value, update_rows
 from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.permissions import require
 from datasets_app.services import content
-from datasets_app.services.finishing import UNFINISHED, complete_upload, finish_upload
+from datasets_app.services.finishing import UNFINISHED, HashedSlices, complete_upload, finish_upload, read_slices
 from datasets_app.services.staged import declare_file, find_staged, known_paths, lock_open
+from datasets_app.store.hashers import SliceHasher
 from datasets_app.store.paths import from_key, normalise
 
 if TYPE_CHECKING:
@@ -147,6 +148,11 @@ def append(  # noqa: PLR0913
     if not upload.version.is_open:
         raise Conflict(f"The version {upload.version.label} is {upload.version.status}: it takes no more files.")
     _postpone_expiry(upload)
+    slices, hasher = [], None
+    if upload.kind == Upload.Kind.BUNDLE and offset == 0 and length == upload.size:
+        # It comes whole: hashed on its way, it need not be read again.
+        slices = read_slices(upload)
+        hasher = SliceHasher(piece.size for piece in slices)
     reached = content.staging().append(
         upload.pk,
         offset=offset,
@@ -155,9 +161,10 @@ def append(  # noqa: PLR0913
         length=length,
         checksum=checksum,
         hash_file=upload.kind == Upload.Kind.FILE,
+        slices=hasher,
     )
     if reached == upload.size:
-        complete_upload(upload)
+        complete_upload(upload, HashedSlices(slices, hasher.digests) if hasher else None)
     return reached
 
 

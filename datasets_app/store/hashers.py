@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -20,6 +21,44 @@ class HashState(NamedTuple):
     def copy(self) -> "HashState":
         """Give a state that can be updated without changing this one."""
         return HashState(self.offset, self.sha256.copy())
+
+
+class SliceHasher:
+    """SHA-256 of each of the files that lie back to back in a bundle, over bytes that come in blocks of any size."""
+
+    def __init__(self, sizes: Iterable[int]) -> None:
+        """`sizes` of the files in bytes, in their order."""
+        self._sizes = iter(sizes)
+        self._digests: list[bytes] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._missing = next(self._sizes, None)
+        self._hasher: _Hash | None = None
+        if self._missing == 0:
+            self._end(hashlib.sha256())
+
+    def _end(self, hasher: "_Hash") -> None:
+        self._digests.append(hasher.digest())
+        self._begin()
+
+    def update(self, data: memoryview) -> None:
+        """Take the next bytes."""
+        while data and self._missing is not None:
+            part = data[: self._missing]
+            data = data[len(part) :]
+            if self._hasher is None:
+                self._hasher = hashlib.sha256(part)
+            else:
+                self._hasher.update(part)
+            self._missing -= len(part)
+            if not self._missing:
+                self._end(self._hasher)
+
+    @property
+    def digests(self) -> list[bytes]:
+        """The digests of the files that have come whole."""
+        return self._digests
 
 
 class Hashers:

@@ -14,7 +14,7 @@ from uuid import UUID
 from datasets_app.errors import ChecksumMismatch, Conflict, Gone, Locked, OutOfSpace, TooLarge
 from datasets_app.store.digest import BLOCK_BYTES
 from datasets_app.store.drop_behind import DropBehind
-from datasets_app.store.hashers import Hashers, HashState
+from datasets_app.store.hashers import Hashers, HashState, SliceHasher
 
 if TYPE_CHECKING:
     # The type exists in the stubs only.
@@ -102,6 +102,7 @@ class Staging:
         length: int | None = None,
         checksum: Checksum | None = None,
         hash_file: bool = True,
+        slices: SliceHasher | None = None,
         block: int = RECEIVED_BYTES,
     ) -> int:
         """Write what `read(n)` gives, to its end or for `length` bytes, and return the new offset.
@@ -110,7 +111,8 @@ class Staging:
         size of the whole upload (`TooLarge` beyond it; nothing of the request is kept). Where `read` raises or ends
         early, what came is kept and the client may go on from there. A wrong `checksum` of a complete body takes back
         this request's bytes and raises `ChecksumMismatch`. A full disk raises `OutOfSpace` and keeps what fitted.
-        `hash_file` False spares the running SHA-256 where `sha256` will not be asked for.
+        `hash_file` False spares the running SHA-256 where `sha256` will not be asked for; `slices` takes the bytes of
+        a bundle that comes whole in this request, and is of no use when the request is refused.
         """
         with self.lock(upload) as descriptor:
             present = os.fstat(descriptor).st_size
@@ -119,7 +121,7 @@ class Staging:
             if offset + (length or 0) > total:
                 raise _too_large(total)
             state = self._hashers.take(upload, offset) if hash_file else None
-            writer = _Writer(descriptor, offset, state, checksum)
+            writer = _Writer(descriptor, offset, state, checksum, slices)
             try:
                 writer.copy(read, total - offset if length is None else length, block)
                 if length is None and writer.written == total - offset and read(1):
@@ -157,30 +159,17 @@ class Staging:
 
     def hash_slices(self, upload: UUID, sizes: Iterable[int], *, block: int = BLOCK_BYTES) -> list[bytes]:
         """SHA-256 of each file that lies in a bundle, back to back; `sizes` in bytes must add up to its length."""
-        digests = []
+        wanted = list(sizes)
+        hasher = SliceHasher(wanted)
         buffer = memoryview(bytearray(block))
-        start = end = 0
+        length = 0
         with self._open(upload) as file:
-            for size in sizes:
-                if size <= end - start:
-                    digests.append(hashlib.sha256(buffer[start : start + size]).digest())
-                    start += size
-                    continue
-                hasher = hashlib.sha256()
-                missing = size
-                while missing:
-                    if start == end:
-                        start, end = 0, file.readinto(buffer)
-                        if not end:
-                            raise Conflict("The bundle is shorter than its files together.")
-                    taken = min(missing, end - start)
-                    hasher.update(buffer[start : start + taken])
-                    start += taken
-                    missing -= taken
-                digests.append(hasher.digest())
-            if start != end or file.read(1):
-                raise Conflict("The bundle is longer than its files together.")
-        return digests
+            while count := file.readinto(buffer):
+                hasher.update(buffer[:count])
+                length += count
+        if length != sum(wanted):
+            raise Conflict(f"The bundle is {'shorter' if length < sum(wanted) else 'longer'} than its files together.")
+        return hasher.digests
 
     def fsync(self, upload: UUID) -> None:
         """Return once the bytes and the file's name survive a loss of power."""
@@ -230,7 +219,15 @@ class Staging:
 class _Writer:
     """One request's way to disk: writes, and hashes what was written for the file and for the request."""
 
-    def __init__(self, descriptor: int, offset: int, state: HashState | None, checksum: Checksum | None) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        offset: int,
+        state: HashState | None,
+        checksum: Checksum | None,
+        slices: SliceHasher | None = None,
+    ) -> None:
+        self._slices = slices
         self._descriptor = descriptor
         self._offset = offset
         self._hasher: _Hash | None = state.sha256 if state else None
@@ -279,6 +276,8 @@ class _Writer:
     def _count(self, data: memoryview) -> None:
         if self._hasher:
             self._hasher.update(data)
+        if self._slices:
+            self._slices.update(data)
         if self._body and self._body is not self._hasher:
             self._body.update(data)
         self.written += len(data)

@@ -160,3 +160,21 @@ def test_a_bundle_of_empty_files_needs_no_bytes(sender: Sender) -> None:
     created = sender.post("bundles", {"paths": ["x", "y"]})
     assert created["Upload-Length"] == "0"
     assert StagedFile.objects.stored().count() == 2
+
+
+def test_a_bundle_may_come_in_pieces_or_be_cut_off(sender: Sender) -> None:
+    body = b"".join(FILES.values())
+    upload = bundled_plan(sender, FILES)["bundle"]["upload"]
+    for at in range(0, len(body), 100):
+        assert sender.patch(upload, at, body[at : at + 100]).status_code == 204
+    assert StagedFile.objects.stored().count() == len(FILES)
+    sender.seal()
+    for data in FILES.values():
+        blob = Blob.objects.get(sha256=hashlib.sha256(data).digest())
+        assert b"".join(content.read_blob(blob)) == data
+
+
+def test_a_bundle_that_comes_whole_is_not_read_again(sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content.staging(), "hash_slices", lambda *_: pytest.fail("it was read again"))
+    sender.send(FILES)
+    assert StagedFile.objects.stored().count() == len(FILES)
