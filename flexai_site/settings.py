@@ -239,6 +239,8 @@ LARGE_FILE_BYTES = env.size("LARGE_FILE_BYTES", 8 * MIB, least=1)
 # Up to here the last request waits until the bytes are verified and stored; larger uploads are finished by a worker
 # where that would mean to read all of them again or to send them to another machine.
 FINISHED_IN_REQUEST_BYTES = env.size("FINISHED_IN_REQUEST_BYTES", 64 * MIB, least=1)
+# Versions of at most so many files, those of the base counted, are sealed by the request; larger ones by a worker.
+SEALED_IN_REQUEST_FILES = env.number("SEALED_IN_REQUEST_FILES", 10_000, least=0)
 # What the versions laid out for jobs may keep on disk once no job uses them.
 MOUNTS_CACHE_BYTES = env.size("MOUNTS_CACHE_BYTES", 64 * 2**30, least=0)
 DISK_RESERVE_BYTES = env.size("DISK_RESERVE_BYTES", 2**30, least=0)

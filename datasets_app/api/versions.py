@@ -431,7 +431,10 @@ def create_bundle(  # noqa: PLR0913
 
 @router.post("/{number}/seal", response={202: VersionAnswer}, operation_id="seal_version", summary="Seal a version")
 def seal(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> Any:  # noqa: ANN401
-    """Make the version immutable once all declared files are stored; 409 names those that are missing or failed."""
+    """Make the version immutable once all declared files are stored; 409 names those that are missing or failed.
+
+    A small version is available in the answer; a larger one is pending: ask for it until it is available.
+    """
     version = versions.seal_version(request.auth, version=_find(request, team, name, number))
     return Status(202, VersionAnswer.of(version))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -146,7 +147,7 @@ def abandon_version(actor: User, *, version: Version) -> None:
 
 
 def seal_version(actor: User, *, version: Version) -> Version:
-    """Ask for the version to be sealed. Conflict, with paths, while a declared file lacks verified bytes.
+    """Seal the version if it is small, otherwise ask for that. Conflict, with paths, while a file lacks verified bytes.
 
     Also while an import into it is under way, or has ended with files that are not here.
     """
@@ -155,8 +156,14 @@ def seal_version(actor: User, *, version: Version) -> Version:
     with transaction.atomic():
         locked = lock_open(version, is_filled=False)
         _refuse_unfinished_import(version)
-        start_sealing(locked)
+        _make_pending(locked)
         AuditEvent.objects.record(actor, team=version.dataset.team, verb="sealed version", subject=version.label)
+    if _is_small(version):
+        # Written down by then; what it did not come to, the worker does.
+        with suppress(Exception):
+            run_seal(version.pk, clear=False)
+    # Of a version that is sealed, it clears what was staged.
+    enqueue(SEAL_TASK, version_id=version.pk)
     version.refresh_from_db()
     return version
 
@@ -166,6 +173,17 @@ def start_sealing(version: Version) -> None:
 
     No actor is asked: an import's creator was, when it began.
     """
+    _make_pending(version)
+    enqueue(SEAL_TASK, version_id=version.pk)
+
+
+def _is_small(version: Version) -> bool:
+    """Tell whether sealing takes little more than the request itself: its manifest names the files of its base, too."""
+    most = settings.SEALED_IN_REQUEST_FILES - (version.base.file_count if version.base else 0)
+    return most > 0 and not is_composed(version) and version.staged.all()[: most + 1].count() <= most
+
+
+def _make_pending(version: Version) -> None:
     missing = version.staged.lacking()
     shown = list(missing.order_by("path")[:SHOWN_ERRORS])
     if shown:
@@ -178,7 +196,6 @@ def start_sealing(version: Version) -> None:
     if version.base_id is None and not is_composed(version) and not version.staged.exists():
         raise Conflict(f"{version.label} has no files yet: a version has at least one.")
     Version.objects.filter(pk=version.pk).update(status=Version.Status.PENDING, error="", attempts=0)
-    enqueue(SEAL_TASK, version_id=version.pk)
 
 
 def _refuse_unfinished_import(version: Version) -> None:
@@ -192,18 +209,24 @@ def _refuse_unfinished_import(version: Version) -> None:
         )
 
 
-def run_seal(version_id: int) -> None:
-    """Build the tree of a pending version and make it available. May run twice and may die anywhere."""
+def run_seal(version_id: int, *, clear: bool = True) -> None:
+    """Build the tree of a pending version and make it available. May run twice and may die anywhere.
+
+    With `clear`, what was staged for the version goes once it is sealed, whoever has done that.
+    """
     pending = Version.objects.filter(pk=version_id, status=Version.Status.PENDING)
     lease = pending.claim(seconds=settings.LEASE_SECONDS)
     if lease is None:
+        if clear and Version.objects.filter(pk=version_id, status=Version.Status.AVAILABLE).exists():
+            clear_staged(version_id)
         return
     version = pending.select_related("dataset__team", "base__root").get()
     if version.attempts > MOST_DEATHS:
         _give_up(version, lease, f"{version.attempts - 1} workers died while they sealed this, perhaps of its size.")
         return
     try:
-        _seal(version, lease)
+        if _seal(version, lease) and clear:
+            clear_staged(version.pk)
     except TreeError as error:
         _refuse(version, lease, error)
     except AppError as error:
@@ -228,7 +251,8 @@ def wake_pending() -> int:
     return len(lost)
 
 
-def _seal(version: Version, lease: uuid.UUID) -> None:
+def _seal(version: Version, lease: uuid.UUID) -> bool:
+    """Return False when the lease was lost: somebody else does it then, and needs what is staged."""
     beat = _heartbeat(version.pk, lease)
     finish_arrived(version, everything=True, progress=beat)
     failed = version.staged.missing().order_by("path").first()
@@ -261,13 +285,13 @@ def _seal(version: Version, lease: uuid.UUID) -> None:
             error="",
         )
         if not done:
-            return
+            return False
         mark_version(version, damaged)
         Dataset.objects.filter(pk=version.dataset_id).update(updated_at=now)
         enqueue(MEASURE_TASK)
         if version.root is not None:
             want_summary(version.root)
-    clear_staged(version.pk)
+    return True
 
 
 def clear_staged(version_id: int) -> None:

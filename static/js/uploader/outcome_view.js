@@ -71,15 +71,16 @@ export class OutcomeView extends EventTarget {
   async seal() {
     const { versionApi, label } = this.#data;
     this.#present({ title: `Sealing ${label}`, text: "The server builds the tree and its digest.", busy: true });
+    let version = null;
     try {
-      await this.#api.call("POST", `${versionApi}/seal`);
+      ({ body: version } = await this.#api.call("POST", `${versionApi}/seal`));
     } catch (error) {
       if (!(await this.#isUnderWay(error))) {
         this.#refused(error);
         return;
       }
     }
-    await this.#follow();
+    if (!version || !this.#isOver(version)) await this.#follow();
   }
 
   /** A seal whose answer was lost is asked for twice, and refused the second time: the version tells whether it is on its way. */
@@ -118,15 +119,17 @@ export class OutcomeView extends EventTarget {
         this.#present({ title: `${label} can't be seen any more`, text: `${error.message} It was being sealed when it was last seen.` });
         return;
       }
-      if (body.status === "available") {
-        this.#sealed(body);
-        return;
-      }
-      if (body.status === "error") {
-        this.#present({ title: `Sealing ${label} failed`, text: body.error || "The server gave no cause.", offer: ["seal", "addMore"] });
-        return;
-      }
+      if (this.#isOver(body)) return;
     }
+  }
+
+  /** Shows how sealing has ended; false while it goes on. A small version is sealed in the answer already. */
+  #isOver(version) {
+    if (version.status === "available") this.#sealed(version);
+    else if (version.status === "error") {
+      this.#present({ title: `Sealing ${this.#data.label} failed`, text: version.error || "The server gave no cause.", offer: ["seal", "addMore"] });
+    } else return false;
+    return true;
   }
 
   #sealed({ file_count: count, size, digest }) {
