@@ -33,18 +33,17 @@ class SliceHasher:
         self._begin()
 
     def _begin(self) -> None:
-        self._missing = next(self._sizes, None)
         self._hasher: _Hash | None = None
-        if self._missing == 0:
-            self._end(hashlib.sha256())
-
-    def _end(self, hasher: "_Hash") -> None:
-        self._digests.append(hasher.digest())
-        self._begin()
+        self._missing = 0
+        for size in self._sizes:
+            if size:
+                self._missing = size
+                return
+            self._digests.append(hashlib.sha256().digest())
 
     def update(self, data: memoryview) -> None:
         """Take the next bytes."""
-        while data and self._missing is not None:
+        while data and self._missing:
             part = data[: self._missing]
             data = data[len(part) :]
             if self._hasher is None:
@@ -53,7 +52,8 @@ class SliceHasher:
                 self._hasher.update(part)
             self._missing -= len(part)
             if not self._missing:
-                self._end(self._hasher)
+                self._digests.append(self._hasher.digest())
+                self._begin()
 
     @property
     def digests(self) -> list[bytes]:

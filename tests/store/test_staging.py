@@ -265,6 +265,13 @@ def test_slices_of_a_bundle(staging: Staging, upload: UUID, block: int) -> None:
     assert staging.hash_slices(upload, sizes, block=block) == expected
 
 
+def test_a_bundle_of_many_empty_files(staging: Staging, upload: UUID) -> None:
+    empty = hashlib.sha256().digest()
+    staging.append(upload, offset=0, read=body(b"x"), total=1)
+    digests = staging.hash_slices(upload, [0] * 5000 + [1] + [0] * 5000)
+    assert digests == [empty] * 5000 + [hashlib.sha256(b"x").digest()] + [empty] * 5000
+
+
 @pytest.mark.parametrize(("sizes", "message"), [([4999], "longer"), ([5000, 1], "shorter"), ([], "longer")])
 def test_slices_must_add_up(staging: Staging, upload: UUID, sizes: list[int], message: str) -> None:
     staging.append(upload, offset=0, read=body(CONTENT), total=5000)
