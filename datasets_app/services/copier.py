@@ -119,21 +119,24 @@ class Copier:
                 return None
             if not claimed.needed:
                 self._buffer.close_part(claimed.held)
+                self._turn.has_begun = True
             elif is_large(claimed.needed[0].source):
                 self._current = self._large.begin(claimed)
             else:
                 self._current = self._small(claimed)
+        self._turn.has_begun = True
         return unit
 
     def _wait_for_lister(self) -> bool:
         """Wait a moment, if somebody is just listing what could be copied next."""
-        if self._turn.is_ending or time.monotonic() - self._busy_at > IDLE_SECONDS:
+        turn = self._turn
+        if turn.end is not None or turn.watch.is_over or time.monotonic() - self._busy_at > IDLE_SECONDS:
             return False
-        listing = Import.objects.filter(pk=self._turn.run_id, is_listed=False, lease_until__gt=timezone.now())
+        listing = Import.objects.filter(pk=turn.run_id, is_listed=False, lease_until__gt=timezone.now())
         if not listing.exists() and time.monotonic() < self._look_at:
             return False
         time.sleep(LOOK_SECONDS)
-        self._turn.watch.tick()
+        turn.watch.tick()
         return True
 
     def _small(self, claimed: Claimed) -> Iterator[Unit]:

@@ -54,6 +54,8 @@ class CopyTurn:
     watch: Watch
     claims: Claims
     may_fail: bool
+    # However short its time: what only ever looks around comes to no end.
+    has_begun: bool = False
     # What was met that ends the turn: the rest of the files is not at fault.
     end: SourceError | OutageError | None = None
     pool: ThreadPoolExecutor = field(default_factory=_fetchers)
@@ -62,8 +64,8 @@ class CopyTurn:
 
     @property
     def is_ending(self) -> bool:
-        """Whether nothing more should be taken up."""
-        return self.end is not None or self.watch.is_over
+        """Whether nothing more should be taken up: not before some of the files were, unless the store gives none."""
+        return self.end is not None or (self.has_begun and self.watch.is_over)
 
     def ask(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the remote store for something that is not a file's bytes, patiently. Raises as `Patience.call` does."""

@@ -28,13 +28,18 @@ class Watch:
     """Belongs to one worker's turn at one import. Its methods are for the thread that may use the database."""
 
     def __init__(self, run_id: int, *, seconds: float) -> None:
-        """Say that the turn should end after `seconds`."""
+        """Say that the turn should end `seconds` after `begin`."""
         self.run_id = run_id
         self.stop = threading.Event()
         self.patience = Patience(self.stop)
+        self._seconds = seconds
         self._ends_at = time.monotonic() + seconds
         self._leases: dict[uuid.UUID, LeasedQuerySet[Any]] = {}
         self._looked_at = self._renewed_at = time.monotonic()
+
+    def begin(self) -> None:
+        """Let the turn's time run from now on: a store that is slow to open must not use it up."""
+        self._ends_at = time.monotonic() + self._seconds
 
     @property
     def is_over(self) -> bool:

@@ -249,6 +249,7 @@ def _list_or_copy(turn: Turn, watch: Watch) -> None:
     if run.attempts > MOST_DEATHS:
         raise SourceError(Cause.INVALID, f"{MOST_DEATHS} workers died while they listed it.")
     tree = _open_tree(run, watch)
+    watch.begin()
     watch.patience.probe = lambda: next(tree.list_files(), None)
     if turn.lease is not None:
         list_files(run, turn.lease, tree, watch, wake=lambda: enqueue(RUN_TASK))

@@ -52,6 +52,7 @@ class LargeCopies:
             turn.run_id, part=claimed.held, path=file.path, size=looked.size, sha256=looked.sha256
         ):
             turn.claims.forget_closed()
+            turn.has_begun = True
             return
         large = LargeFile(claimed.held, file, staged_as=claimed.staged_as, staged_size=claimed.staged_size)
         large.start(looked)
