@@ -37,7 +37,7 @@ class ConnectionEdit(Body):
 
 
 class StepAnswer(Answer):
-    """One step of a check: `ok` is null where it was not done, because an earlier one failed."""
+    """One step of a check: `ok` is null where it showed nothing, for instance because an earlier one failed."""
 
     name: str
     ok: bool | None

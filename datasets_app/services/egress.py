@@ -21,7 +21,7 @@ def source_route() -> Route:
     """
     global _guard  # noqa: PLW0603 - one for each process
     if settings.EGRESS_PROXY:
-        return Route(proxy=settings.EGRESS_PROXY, allows_machine_role=settings.ALLOW_MACHINE_ROLE)
+        return Route(proxy=settings.EGRESS_PROXY, is_foreign=True, allows_machine_role=settings.ALLOW_MACHINE_ROLE)
     with _lock:
         if _guard is None:
             _guard = Guard(settings.ALLOWED_SOURCE_NETWORKS)

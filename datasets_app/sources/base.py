@@ -32,6 +32,15 @@ class Cause(StrEnum):
     INVALID = "invalid"  # a path or setting that can't be right
 
 
+class Stage(StrEnum):
+    """How far a request came that got no answer."""
+
+    UNKNOWN = ""
+    ROUTE = "route"  # not past the proxy on the way
+    NAME = "name"  # no server has this name
+    SERVER = "server"  # the name has an address
+
+
 # What may work when it is tried again, with no one doing anything.
 TRANSIENT = frozenset({Cause.UNREACHABLE, Cause.BUSY, Cause.DAMAGED})
 
@@ -39,17 +48,20 @@ TRANSIENT = frozenset({Cause.UNREACHABLE, Cause.BUSY, Cause.DAMAGED})
 class SourceError(AppError):
     """A remote store refused or failed. `detail` says the cause and what to do, and holds no credential.
 
-    `retry_after`: seconds that the store asked to wait, where it did.
+    `retry_after`: seconds that the store asked to wait, where it did. `stage`: how far it came without an answer.
     """
 
     status = 502
     code = "source-error"
     title = "The remote store did not answer as expected"
 
-    def __init__(self, cause: Cause, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, cause: Cause, detail: str, *, retry_after: float | None = None, stage: Stage = Stage.UNKNOWN
+    ) -> None:
         super().__init__(detail)
         self.cause = cause
         self.retry_after = retry_after
+        self.stage = stage
 
     @property
     def transient(self) -> bool:
@@ -77,7 +89,10 @@ class Field(NamedTuple):
 
 
 class CheckStep(NamedTuple):
-    """One step of a connection's check: `ok` is None where it was not done, because an earlier step failed."""
+    """One step of a connection's check.
+
+    `ok` is None where it showed nothing: an earlier step failed, or there was nothing to show it with.
+    """
 
     name: str
     ok: bool | None
@@ -129,11 +144,13 @@ class Page(NamedTuple):
 class Route:
     """How sources reach the network: `proxy` is an http:// URL; `ca_bundle` certificates to trust beside the usual.
 
+    `is_foreign`: the proxy is the operator's, who looks names up as he likes, and not our guard.
     `allows_machine_role`: whether a connection may act as the machine that this runs on.
     """
 
     proxy: str | None = None
     ca_bundle: Path | None = None
+    is_foreign: bool = False
     allows_machine_role: bool = False
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from datasets_app.sources.base import Cause, CheckStep, SourceError, SourceFile, Tree
+from datasets_app.sources.base import Cause, CheckStep, SourceError, SourceFile, Stage, Tree
 from datasets_app.sources.web import Reply, Web
 
 NOT_DONE: Final = "Not done: an earlier step failed."
@@ -18,11 +19,26 @@ GREETING_BYTES: Final = 64 * 1024
 MOST_SKEW: Final = 300
 LARGE_SKEW: Final = 60
 
+# What a proxy answers when it gets no answer itself, or gives none to us.
+PROXY_SIGN_IN: Final = 407
+PROXY_TROUBLE: Final = frozenset({502, 503, 504})
+
 Step = tuple[str, Callable[[], str]]
 
 
+class NothingShownError(Exception):
+    """A step had nothing to show it with; `detail` says what was missing. The next step is done all the same."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 def run_steps(steps: Sequence[Step]) -> Iterator[CheckStep]:
-    """Go through the steps; after the first that fails, the others are named but not done."""
+    """Go through the steps; after the first that fails, the others are named but not done.
+
+    A step returns what it has shown, or raises SourceError, or NothingShownError.
+    """
     failed = False
     for name, step in steps:
         if failed:
@@ -30,6 +46,8 @@ def run_steps(steps: Sequence[Step]) -> Iterator[CheckStep]:
             continue
         try:
             result = CheckStep(name, ok=True, detail=step())
+        except NothingShownError as nothing:
+            result = CheckStep(name, ok=None, detail=nothing.detail)
         except SourceError as error:
             failed = True
             result = CheckStep(name, ok=False, detail=error.detail)
@@ -51,11 +69,17 @@ class Greeting:
         try:
             self._reply = self._web.get(self._url, headers={}, limit=GREETING_BYTES)
         except SourceError as error:
-            # Who asks through a proxy hears of names only in its words.
-            if "does not resolve" in error.detail or "no server of the name" in error.detail:
-                raise
             self._trouble = error
-        return f"{self._host} has an address."
+        if _is_address(self._host):
+            return f"{self._host} is an address: there is no name to look up."
+        if self._web.route.is_foreign:
+            raise NothingShownError("The operator's proxy looks the name up, and does not tell what it found.")
+        trouble = self._trouble
+        if trouble is None or trouble.stage is Stage.SERVER:
+            return f"{self._host} has an address."
+        if trouble.stage is Stage.UNKNOWN:
+            raise NothingShownError(f"Nothing came back that would show whether {self._host} has an address.")
+        raise trouble
 
     def connect(self) -> str:
         """Say how the connection went."""
@@ -63,7 +87,20 @@ class Greeting:
             raise self._trouble
         if self._url.startswith("https://"):
             return f"{self._host} answers, encrypted, with a certificate that is trusted."
-        return f"{self._host} answers. The connection is not encrypted: others on the way can read what is imported."
+        open_to_all = "The connection is not encrypted: others on the way can read what is imported."
+        if self._web.route.is_foreign and self._reply is not None:
+            return f"{self._read_proxy(self._reply.status)} {open_to_all}"
+        return f"{self._host} answers. {open_to_all}"
+
+    def _read_proxy(self, status: int) -> str:
+        """Say who answered where nothing is encrypted: the proxy can speak in the server's place."""
+        if status == PROXY_SIGN_IN:
+            detail = "The operator's proxy wants to know who asks. Its address (EGRESS_PROXY) can name a user."
+            raise SourceError(Cause.UNREACHABLE, detail)
+        if status in PROXY_TROUBLE:
+            detail = f"{self._host}, or the operator's proxy in its place, answers with an error ({status})."
+            raise SourceError(Cause.UNREACHABLE, detail)
+        return f"An answer came by the operator's proxy: {self._host}'s, or its own in that place."
 
     def skew(self) -> float | None:
         """Seconds that our clock is ahead of the server's Date; None where it tells none."""
@@ -86,6 +123,14 @@ class Greeting:
         if abs(off) >= MOST_SKEW:
             raise SourceError(Cause.CREDENTIALS, f"{words} Signed requests will be refused. Set the clock.")
         return words
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def count(number: int, noun: str) -> str:
@@ -114,7 +159,7 @@ class Reading:
     def read(self) -> str:
         """Read one byte, by a range."""
         if self._tree is None or self._file is None:
-            return f"There is no {self._noun} that holds a byte yet."
+            raise NothingShownError(f"There is no {self._noun} on the first page that holds a byte.")
         if len(self._tree.fetch_range(self._file, 0, 1)) != 1:
             raise SourceError(Cause.INVALID, "The store does not give parts of objects, which large files need.")
         return f"Read from {self._file.path}."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from datasets_app.errors import ErrorItem, Invalid
 from datasets_app.sources.base import Cause, CheckStep, Entry, Field, Route, Settings, SourceError, Walk
-from datasets_app.sources.check_steps import Greeting, Reading, Step, count, run_steps
+from datasets_app.sources.check_steps import Greeting, NothingShownError, Reading, Step, count, run_steps
 from datasets_app.sources.gcs_account import TOKEN_URI, Account, Key, read_key
 from datasets_app.sources.gcs_client import ENDPOINT, GcsClient
 from datasets_app.sources.gcs_errors import STORE
@@ -199,14 +199,14 @@ class GcsSource:
 
     def _list_buckets(self) -> str:
         if not self.client.account.email:
-            return "Give a source path to have it listed."
+            raise NothingShownError("Give a source path to have it listed.")
         try:
-            names = [entry.name for entry in self.browse().entries]
+            walk = self.browse()
         except SourceError as error:
             if error.cause != Cause.DENIED:
                 raise
-            return "The account may not list buckets, so type the bucket in the source path."
-        return f"{count(len(names), 'bucket')} can be seen."
+            return "The account may not list buckets: type the bucket in the source path."
+        return f"{count(len(walk.entries), 'bucket')} on the first page."
 
     def _browse_buckets(self, cursor: str) -> Walk:
         if not self.client.account.project:

@@ -72,6 +72,7 @@ class Web:
     """A client for one store, which errors call `store`. Safe to use from several threads."""
 
     def __init__(self, route: Route, *, store: str, patience: float = READ_SECONDS) -> None:
+        self.route = route
         self.store = store
         self.patience = patience
         options = {

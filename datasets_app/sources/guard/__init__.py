@@ -18,15 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from datasets_app.sources.base import Cause, SourceError
+from datasets_app.sources.base import Cause, SourceError, Stage
 from datasets_app.sources.guard.addresses import parse_networks
-from datasets_app.sources.guard.heads import FAILED, REFUSED
+from datasets_app.sources.guard.heads import FAILED, REFUSED, UNKNOWN
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 BACKLOG: Final = 256
 # Between two starts of a process that ends by itself.
 RESTART_SECONDS: Final = 1.0
-_MARKED: Final = re.compile(rf"({REFUSED}|{FAILED}): ([^<>'\"()\r\n\\]+)")
+_MARKED: Final = re.compile(rf"({REFUSED}|{FAILED}|{UNKNOWN}): ([^<>'\"()\r\n\\]+)")
 
 
 def find_refusal(text: str) -> SourceError | None:
@@ -36,8 +36,9 @@ def find_refusal(text: str) -> SourceError | None:
         return None
     if found[1] == REFUSED:
         hint = "The operator of this installation can allow the network (ALLOWED_SOURCE_NETWORKS)."
-        return SourceError(Cause.FORBIDDEN_NETWORK, f"{found[2].strip()} {hint}")
-    return SourceError(Cause.UNREACHABLE, found[2].strip())
+        return SourceError(Cause.FORBIDDEN_NETWORK, f"{found[2].strip()} {hint}", stage=Stage.SERVER)
+    stage = Stage.NAME if found[1] == UNKNOWN else Stage.SERVER
+    return SourceError(Cause.UNREACHABLE, found[2].strip(), stage=stage)
 
 
 class Guard:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 HEAD_BYTES: Final = 64 * 1024
 REFUSED: Final = "source-guard-refused"
 FAILED: Final = "source-guard-failed"
+UNKNOWN: Final = "source-guard-unknown"
 ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 _REQUEST: Final = re.compile(rb"([A-Z]{1,16}) (?:http://)?([^ /?#@]+)((?:[/?][^ ]*)?) (HTTP/1\.[01])\r\n")

@@ -6,7 +6,7 @@ import socket
 from typing import Any, Final
 
 from datasets_app.sources.guard.addresses import Network, find_objection
-from datasets_app.sources.guard.heads import FAILED, REFUSED, Answer, Target
+from datasets_app.sources.guard.heads import REFUSED, UNKNOWN, Answer, Target
 
 # Of a name's addresses, so many are tried.
 ADDRESSES: Final = 4
@@ -20,7 +20,7 @@ def look_up(target: Target, allowed: tuple[Network, ...]) -> list[Address]:
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise Answer(502, FAILED, f"The name {target.host} does not resolve.") from None
+        raise Answer(502, UNKNOWN, f"The name {target.host} does not resolve.") from None
     objections = {str(info[4][0]): find_objection(str(info[4][0]), allowed) for info in found}
     good: list[Address] = [(info[0], info[4]) for info in found if not objections[str(info[4][0])]]
     if not good:
