@@ -21,12 +21,13 @@ _SCHEME: Final = re.compile(r"^[a-z0-9]+://")
 def fingerprint(source_path: str, file: SourceFile) -> bytes | None:
     """SHA-256 over where the object is and what changes with its bytes; None where its store tells nothing such.
 
-    The place is the whole path, however it is divided into source path and rest.
+    The place is the whole path, however it is divided into source path and rest: a source path may be one object.
     """
     if not file.tag:
         return None
     root = _SCHEME.sub("", source_path).strip("/")
-    place = f"{root}/{file.path}\0{file.size}\0{file.tag}"
+    whole = root if root.endswith(f"/{file.key}") else f"{root}/{file.path}"
+    place = f"{whole}\0{file.size}\0{file.tag}"
     return hashlib.sha256(place.encode("utf-8", "surrogatepass")).digest()
 
 

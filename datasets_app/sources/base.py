@@ -197,7 +197,10 @@ class Source(Protocol):
         ...
 
     def browse(self, path: str = "", *, revision: str = "", cursor: str = "") -> Walk:
-        """Give a page of what lies directly below `path`: buckets or repositories at "", then folders and files."""
+        """Give a page of what lies directly below `path`: buckets or repositories at "", then folders and files.
+
+        Of a path that is a file, the file.
+        """
         ...
 
     def revisions(self, path: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from datasets_app.errors import ErrorItem, Invalid
 from datasets_app.sources.base import Cause, CheckStep, Entry, Field, Route, Settings, SourceError, Walk
-from datasets_app.sources.check_steps import Greeting, NothingShownError, Reading, Step, count, run_steps
+from datasets_app.sources.check_steps import Greeting, Reading, Step, count, run_steps
 from datasets_app.sources.gcs_account import TOKEN_URI, Account, Key, read_key
 from datasets_app.sources.gcs_client import ENDPOINT, GcsClient
 from datasets_app.sources.gcs_errors import STORE
@@ -151,7 +151,13 @@ class GcsSource:
             Entry(name[len(place.folder) :].removesuffix("/"), place.path_of(name), is_folder=True) for name in names
         ]
         entries += [Entry(file.path, f"{place.bucket}/{file.key}", is_folder=False, size=file.size) for file in files]
-        return Walk(entries, found.next_page_token or None)
+        onward = found.next_page_token or None
+        if not (entries or onward or cursor) and place.prefix != place.folder:
+            only = self._first(place, place.prefix)
+            if only is not None and only.name == place.prefix:
+                name = place.prefix[place.prefix.rfind("/") + 1 :]
+                entries = [Entry(name, f"{place.bucket}/{only.name}", is_folder=False, size=only.size)]
+        return Walk(entries, onward)
 
     def revisions(self, path: str) -> list[str]:
         """Return none: a bucket has no revisions."""
@@ -199,7 +205,7 @@ class GcsSource:
 
     def _list_buckets(self) -> str:
         if not self.client.account.email:
-            raise NothingShownError("Give a source path to have it listed.")
+            return "Give a source path to have it listed."
         try:
             walk = self.browse()
         except SourceError as error:

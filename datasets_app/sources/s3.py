@@ -56,7 +56,11 @@ class S3Source:
             for item in answer[LISTED]
             if item.key != place.folder
         ]
-        return Walk(entries, answer.get("NextContinuationToken"))
+        onward = answer.get("NextContinuationToken")
+        if not (entries or onward or cursor) and place.prefix != place.folder and (only := self._list_object(place)):
+            name = only.key[only.key.rfind("/") + 1 :]
+            entries = [Entry(name, f"{place.bucket}/{only.key}", is_folder=False, size=only.size)]
+        return Walk(entries, onward)
 
     def revisions(self, path: str) -> list[str]:
         """Return none: a bucket has no revisions."""

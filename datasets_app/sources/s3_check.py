@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from datasets_app.sources.base import Cause, CheckStep, SourceError
-from datasets_app.sources.check_steps import LARGE_SKEW, Greeting, NothingShownError, Reading, count, run_steps
+from datasets_app.sources.check_steps import LARGE_SKEW, Greeting, Reading, count, run_steps
 from datasets_app.sources.s3_profiles import Access
 from datasets_app.sources.web import Web
 
@@ -69,7 +69,7 @@ class _Check(Greeting):
     def list_buckets(self) -> str:
         """Say which buckets there are."""
         if self._buckets is None:
-            raise NothingShownError("Give a source path to have it listed.")
+            return "Give a source path to have it listed."
         first = f"; the first is {self._buckets[0]}" if self._buckets else ""
         return f"{count(len(self._buckets), 'bucket')} can be seen{first}."
 

@@ -6,7 +6,8 @@ buttons, and changes of fields, get the part that they alter.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.shortcuts import redirect, render
@@ -35,12 +36,13 @@ PARTS = {
     "connect": "#source",
     "browse": "#source",
     "open": "#source",
+    "pick": "#source",
     "more": "#source",
     "look": "#browser",
     "into": "#into",
     "preview": "#preview",
 }
-BROWSING = {"connect", "browse", "open", "more", "look"}
+BROWSING = {"connect", "browse", "open", "pick", "more", "look"}
 
 
 class ImportForm(forms.Form):
@@ -109,12 +111,20 @@ class ImportForm(forms.Form):
         return number if self.cleaned_data["start"] == "base" else None
 
 
-class Look(NamedTuple):
-    """What was seen at the source path: a page of the listing, or the reason why there is none."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen at a place of the store: a page of the listing, or the reason why there is none."""
 
     walk: Walk | None = None
-    revisions: list[str] = []
+    revisions: list[str] = field(default_factory=list)
     problem: str = ""
+
+    @property
+    def hidden(self) -> set[str]:
+        """Paths of files beside a folder of the same name: as source paths, they would mean the folder."""
+        entries = self.walk.entries if self.walk else []
+        folders = {entry.path for entry in entries if entry.is_folder}
+        return {entry.path for entry in entries if not entry.is_folder and entry.path in folders}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -181,7 +191,10 @@ def _show(
     request: SignedInRequest, team: str, form: ImportForm, *, step: str, preview: ImportPreview | None = None
 ) -> HttpResponse:
     draft = _draft(request, team, form)
-    path = str(form["source_path"].value() or "")
+    chosen = str(form["source_path"].value() or "")
+    # Where the browser is: a file that is picked there does not lead elsewhere.
+    path = request.POST.get("place", chosen) if step in {"pick", "more"} else chosen
+    page = request.POST.get({"pick": "page", "more": "more"}.get(step, ""), "")
     context = {
         "team": draft.team,
         "form": form,
@@ -189,8 +202,11 @@ def _show(
         "step": step,
         "preview": preview,
         "path": path,
+        "chosen": chosen,
+        "folder": path if path != chosen else chosen.rpartition("/")[0],
+        "page": page,
         "crumbs": _crumbs(path),
-        "look": _look(request, draft, form, path) if step in BROWSING else None,
+        "look": _look(request, draft, form, path, page) if step in BROWSING else None,
         "into": into if (into := str(form["into"].value() or "")).isdecimal() else "",
         "start": str(form["start"].value() or EMPTY),
     }
@@ -204,7 +220,7 @@ def _show(
     return render(request, f"imports/import_new.html{PARTS.get(step, '')}", context)
 
 
-def _look(request: SignedInRequest, draft: Draft, form: ImportForm, path: str) -> Look:
+def _look(request: SignedInRequest, draft: Draft, form: ImportForm, path: str, page: str) -> Look:
     if draft.connection is None:
         return Look()
     revision = str(form["revision"].value() or "").strip()
@@ -214,7 +230,7 @@ def _look(request: SignedInRequest, draft: Draft, form: ImportForm, path: str) -
             connection=draft.connection,
             path=path,
             revision=revision,
-            cursor=request.POST.get("more", ""),
+            cursor=page,
         )
     except AppError as error:
         return Look(problem=error.detail)
@@ -230,11 +246,11 @@ def _revisions(request: SignedInRequest, connection: Connection, path: str) -> l
 
 
 def _read(data: QueryDict) -> tuple[str, dict[str, str]]:
-    """Return what is asked for, and the fields as they are after it: opening a folder changes the path."""
-    step = next((word for word in ("open", "more") if word in data), data.get("step", "import"))
+    """Return what is asked for, and the fields as they are after it: a folder or file sets the path."""
+    step = next((word for word in ("open", "pick", "more") if word in data), data.get("step", "import"))
     typed = {name: value for name in ImportForm.base_fields if isinstance(value := data.get(name), str)}
-    if step == "open":
-        typed["source_path"] = data.get("open", "")
+    if step in {"open", "pick"}:
+        typed["source_path"] = data.get(step, "")
     if step == "connect":
         typed |= {"source_path": "", "revision": ""}
     return step, typed

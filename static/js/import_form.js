@@ -2,16 +2,16 @@
 
 let wanted = null;
 
-/** Opening a folder replaces the row that had the focus: go on at the first row of what came instead. */
+/** Opening a folder replaces the row that had the focus: go on at the file that is picked, else at the first row. */
 function keepFocus(event) {
   const { target, requestConfig } = event.detail;
   const name = requestConfig?.elt?.name;
   if (target?.id !== "source" && event.target?.id !== "source") return;
-  if (!["open", "more"].includes(name) && wanted === null) return;
+  if (!["open", "pick", "more"].includes(name) && wanted === null) return;
   wanted = null;
   if (document.activeElement !== document.body) return;
   const browser = document.getElementById("browser");
-  (browser?.querySelector("button.entry") ?? browser?.querySelector("[aria-current]"))?.focus();
+  (browser?.querySelector("button.entry[aria-pressed=true]") ?? browser?.querySelector("button.entry") ?? browser?.querySelector("[aria-current]"))?.focus();
 }
 
 /** What the preview says is read out, and is in sight. */

@@ -92,6 +92,35 @@ def test_connect_look_around_and_import(
     expect(page.get_by_role("heading", name=f"{bucket}@2 available")).to_be_visible(timeout=WAIT)
 
 
+def test_one_file_is_picked_by_keyboard(
+    signed_in: Page, application: LiveApplication, s3_server: S3Server, bucket: str
+) -> None:
+    page = signed_in
+    fill_connection(page, application, s3_server, f"store-{bucket}")
+    expect(page.locator("#check-outcome")).to_contain_text("works", timeout=WAIT)
+    page.goto(f"{application.url}/teams/lab/imports/new/?connection=store-{bucket}&source_path={bucket}/2026")
+    row = page.get_by_role("button", name="labels.csv", exact=True)
+    row.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Source path")).to_have_value(f"{bucket}/2026/labels.csv", timeout=WAIT)
+    # It is marked and has the focus; the others are still there.
+    expect(row).to_have_attribute("aria-pressed", "true")
+    expect(row).to_be_focused()
+    expect(page.get_by_role("button", name="README.md", exact=True)).to_be_visible()
+    check(page, "import-picked")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Source path")).to_have_value(f"{bucket}/2026")
+    expect(row).to_have_attribute("aria-pressed", "false")
+    row.click()
+    expect(row).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Dataset", exact=True).fill(bucket)
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview code")).to_have_text("labels.csv", timeout=WAIT)
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_role("heading", name=f"{bucket}@1 available")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_role("link", name="labels.csv", exact=True)).to_be_visible()
+
+
 def test_what_fails_is_named_and_left_out(
     signed_in: Page, application: LiveApplication, s3_server: S3Server, bucket: str
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from datasets_app.models import Blob, Import, ImportPart, Pack, Version
 from datasets_app.services import content
-from datasets_app.services.imports import start_import
+from datasets_app.services.imports import preview_import, start_import
 from tests.factories import make_available_version, make_dataset
 from tests.imports.bucket import Bucket, Importer, files_of
 from tests.imports.front import S3Front
@@ -142,6 +142,26 @@ def test_a_single_object_is_a_source_too(importer: Importer, bucket: Bucket) -> 
     bucket.put({"dir/only.csv": b"1,2\n", "dir/only.csv.bak": b"no"})
     run = importer.bring(f"{bucket.name}/dir/only.csv")
     assert files_of(run.version) == {"only.csv": b"1,2\n"}
+    found = preview_import(
+        importer.writer, connection=importer.connection, source_path=f"{bucket.name}/dir/only.csv", prefix="to"
+    )
+    assert (found.first_paths, found.is_whole) == ([("to/only.csv", 4)], True)
+
+
+def test_a_single_object_is_known_from_its_folder_and_the_other_way_round(
+    fronted: Importer, bucket: Bucket, front: S3Front
+) -> None:
+    bucket.put({"dir/a.csv": b"1,2\n", "dir/b.csv": b"3,4\n"})
+    fronted.bring(f"{bucket.name}/dir/a.csv")
+    front.forget()
+    fronted.bring(f"{bucket.name}/dir")
+    assert [line.partition("?")[0] for line in front.reads()] == [f"GET /{bucket.name}/dir/b.csv"]
+    front.forget()
+
+    run = fronted.bring(f"{bucket.name}/dir/b.csv")
+
+    assert front.reads() == []
+    assert (run.linked_files, files_of(run.version)) == (1, {"b.csv": b"3,4\n"})
 
 
 def test_thousands_of_small_files_rest_together(importer: Importer, bucket: Bucket) -> None:

@@ -69,6 +69,15 @@ def test_from_the_hub(hub: Hub) -> None:
     assert (hub.lines("/resolve/"), hub.cdn.requests) == ([], [])
 
 
+def test_one_file_of_the_hub(hub: Hub) -> None:
+    hub.add_repository("ada/cats", FILES)
+    actor, connection = connect("huggingface", {"endpoint": hub.url})
+
+    run = bring(actor, connection, "ada/cats/data/train.parquet")
+
+    assert run.version.digest == digest_of({"train.parquet": FILES["data/train.parquet"]})
+
+
 def test_from_the_hub_when_it_is_busy(hub: Hub) -> None:
     files = {f"{number:02d}.txt": f"{number}".encode() for number in range(30)}
     hub.add_repository("ada/cats", files, gated="auto").requests["ada"] = "accepted"
@@ -116,4 +125,8 @@ def test_from_google_cloud_storage(gcs_server: GcsServer, monkeypatch: pytest.Mo
     gcs_server.forget()
     again = bring(actor, connection, f"{bucket}/cats")
     assert again.version.digest == run.version.digest == digest_of(FILES)
+    assert gcs_server.lines("/download/") == []
+    one = bring(actor, connection, f"{bucket}/cats/data/train.parquet")
+    assert one.version.digest == digest_of({"train.parquet": FILES["data/train.parquet"]})
+    # It is known from the whole folder.
     assert gcs_server.lines("/download/") == []

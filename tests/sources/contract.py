@@ -192,6 +192,15 @@ class SourceContract:
         inner = remote.source.browse(top["folder"].path).entries
         assert [(entry.name, entry.is_folder) for entry in sorted(inner)] == [("b", False), ("deep", True)]
 
+    def test_the_browser_gives_a_file_where_the_path_is_one(self, remote: Remote) -> None:
+        if not remote.has_folders:
+            pytest.skip("a source path is a whole repository")
+        remote.put({"folder/one.csv": b"1,2", "folder/one.csv.gz": b"no"})
+        for entry in remote.source.browse(f"{remote.path}/folder").entries:
+            assert remote.source.browse(entry.path).entries == [entry]
+            tree = remote.source.open(entry.path)
+            assert list(list_all(tree)) == [entry.name]
+
     def test_the_browser_gives_everything_page_by_page(self, remote: Remote) -> None:
         names = {f"{number:04d}" for number in range(450)}
         remote.put(dict.fromkeys(names, b"x"))

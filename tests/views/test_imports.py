@@ -143,6 +143,31 @@ def test_looking_around(visitor: Client) -> None:
     assert 'name="source_path" value="' not in other
 
 
+def test_a_file_is_picked_and_let_go_again(visitor: Client) -> None:
+    box = ask(visitor, "browse", source_path="box1").content.decode()
+    assert 'name="pick" value="box1/a.txt" aria-pressed="false"' in box
+    assert 'name="place" value="box1"' in box
+
+    picked = visitor.post(NEW, FORM | {"source_path": "box1", "place": "box1", "pick": "box1/a.txt"}, headers=HTMX)
+    part = picked.content.decode()
+    assert 'name="source_path" value="box1/a.txt"' in part
+    # The browser stays where it is, and says which one is picked.
+    assert 'name="place" value="box1"' in part
+    assert 'name="open" value="box1" aria-pressed="true"' in part
+
+    whole = visitor.post(NEW, FORM | {"source_path": "box1/a.txt", "place": "box1", "open": "box1"}).content.decode()
+    assert 'name="source_path" value="box1"' in whole
+    assert 'aria-pressed="false"' in whole
+
+
+def test_a_file_is_picked_on_a_later_page(visitor: Client) -> None:
+    later = FORM | {"source_path": "", "place": "", "page": "2", "pick": "box2"}
+    part = visitor.post(NEW, later, headers=HTMX).content.decode()
+    assert 'value="box2"' in part
+    assert 'name="page" value="2"' in part
+    assert 'value="box0"' not in part
+
+
 def test_looking_around_without_a_script(visitor: Client) -> None:
     whole = visitor.post(NEW, FORM | {"open": "box1"}).content.decode()
     assert "<html" in whole
