@@ -135,6 +135,7 @@ storage_pages = [
 ]
 import_pages = [
     path(f"{TEAM}imports/new/", import_new.import_new, name="import_new"),
+    path(f"{VERSION}import/problems/", imports.import_problems, name="import_problems"),
     path(f"{VERSION}import/cancel/", imports.import_cancel, name="import_cancel"),
     path(f"{VERSION}import/retry/", imports.import_retry, name="import_retry"),
     path(f"{VERSION}import/leave-out/", imports.import_leave_out, name="import_leave_out"),

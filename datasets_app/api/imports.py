@@ -9,9 +9,9 @@ from typing import Any, Self
 from ninja import Path, Router, Status
 
 from datasets_app.api.auth import ApiRequest
-from datasets_app.api.schemas import Answer, Body
+from datasets_app.api.schemas import Answer, Body, Page
 from datasets_app.errors import NotFound
-from datasets_app.models import Import, Version
+from datasets_app.models import Import, ImportProblem, Version
 from datasets_app.services import imports
 from datasets_app.services.connections import get_connection
 from datasets_app.services.versions import find_version
@@ -49,13 +49,19 @@ class ProblemAnswer(Answer):
     cause: str
     detail: str
 
+    @classmethod
+    def of(cls, row: ImportProblem) -> Self:
+        """Render a problem."""
+        return cls(key=row.key, path=row.path, cause=row.cause, detail=row.reason)
+
 
 class ImportAnswer(Answer):
     """An import. Status: waiting, listing, copying, finished, failed, cancelled; `error` says why it failed.
 
     Sizes in bytes, speed in bytes and files a second. Every listed file becomes one of linked (stored already),
     copied, failed; `failed_files` counts also keys that can't be files of a dataset. The bytes of linked files,
-    `saved_size`, did not move. `problems` holds the first 100.
+    `saved_size`, did not move. `problems` holds the last 100 while it runs, and the first 100 when it has ended;
+    `list_import_problems` gives all of them.
     """
 
     team: str
@@ -121,10 +127,7 @@ class ImportAnswer(Answer):
             speed=progress.speed,
             files_speed=progress.files_speed,
             seconds_left=progress.seconds_left,
-            problems=[
-                ProblemAnswer(key=row.key, path=row.path, cause=row.cause, detail=row.reason)
-                for row in progress.problems
-            ],
+            problems=[ProblemAnswer.of(row) for row in progress.problems],
             created_by=run.created_by.get_username() if run.created_by else None,
             created_at=run.created_at,
             started_at=run.started_at,
@@ -194,6 +197,29 @@ def get(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]
     """Return the newest import into the version, with how far it has come; 404 when there is none."""
     version = find_version(request.auth, team=team, dataset=name, number=number)
     return ImportAnswer.of(_newest(request, version), version)
+
+
+@router.get(
+    "/{number}/import/problems",
+    response=Page[ProblemAnswer],
+    operation_id="list_import_problems",
+    summary="What could not be imported",
+)
+def problems(  # noqa: PLR0913 - parts of the address, and of the page
+    request: ApiRequest,
+    team: Path[str],
+    name: Path[str],
+    number: Path[str],
+    cursor: str | None = None,
+    limit: int = imports.PROBLEM_ROWS,
+) -> Page[ProblemAnswer]:
+    """Return what the newest import into the version could not bring, the first first; 404 when there is none.
+
+    Of very many, the first 10,000 are kept. A retry forgets those that it tries again.
+    """
+    version = find_version(request.auth, team=team, dataset=name, number=number)
+    page = imports.list_problems(request.auth, run=_newest(request, version), cursor=cursor, limit=limit)
+    return Page[ProblemAnswer](items=[ProblemAnswer.of(row) for row in page.items], next_cursor=page.next_cursor)
 
 
 @router.post(

@@ -21,9 +21,9 @@ class ImportProgress:
     """Files and bytes of an import. Sizes in bytes, speeds a second; times None where nothing is known.
 
     `saved_size` did not have to be moved. `failed_files` includes what was refused. `problems` are the last
-    100 while it runs, and the first 100 when it has ended. Of an import that ended without all files: `may_retry` tells
-    whether trying again is of use, `has_untried` whether files are left that were not tried, so nothing can be left
-    out yet.
+    100 while it runs, and the first 100 when it has ended: `services.imports.list_problems` gives all. Of an import
+    that ended without all files: `may_retry` tells whether trying again is of use, `has_untried` whether files are left
+    that were not tried, so nothing can be left out yet.
     """
 
     is_listed: bool

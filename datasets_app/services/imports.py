@@ -30,6 +30,7 @@ from datasets_app.services.import_paths import clean_prefix
 from datasets_app.services.import_preview import ImportPreview, preview_import
 from datasets_app.services.import_progress import ImportProgress, has_untried, is_retriable, measure_import
 from datasets_app.services.importing import describe_source, end_import, finish, start_waiting
+from datasets_app.services.paging import Page, take_page
 from datasets_app.services.staged import lock_open
 from datasets_app.services.teams import get_team
 from datasets_app.services.validation import invalid_field
@@ -49,12 +50,14 @@ __all__ = [
     "get_import",
     "import_dataset",
     "leave_out_failed",
+    "list_problems",
     "measure_import",
     "preview_import",
     "retry_import",
     "start_import",
 ]
 
+PROBLEM_ROWS = 100
 CANCELLED = "The import was cancelled before all files were here. Retry it, or abandon the version."
 
 
@@ -237,6 +240,17 @@ def get_import(actor: User, *, version: Version) -> Import | None:
     require(actor, "import.view", version)
     rows = Import.objects.filter(version=version).select_related("created_by", "connection", "version__dataset__team")
     return rows.order_by("-pk").first()
+
+
+def list_problems(
+    actor: User, *, run: Import, cursor: str | None = None, limit: int = PROBLEM_ROWS
+) -> Page[ImportProblem]:
+    """Return one page of what could not be imported, the first first. Of very many, the first 10,000 are kept.
+
+    A retry forgets those that it tries again.
+    """
+    require(actor, "import.view", run)
+    return take_page(ImportProblem.objects.filter(run=run), order=("id",), cursor=cursor, limit=limit)
 
 
 def _check_source(actor: User, connection: Connection, source_path: str, revision: str) -> None:

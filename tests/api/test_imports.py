@@ -96,6 +96,27 @@ def test_failures_are_named_and_left_out(program: Client) -> None:
     assert Version.objects.get().file_count == 1
 
 
+def test_all_problems_page_by_page(team: Team, program: Client) -> None:
+    assert program.get(f"{ONE}/problems").status_code == 404
+    shelf.CONTENT.update({f"bad{number}": None for number in range(5)})
+    send(program, ONE, BODY)
+    work()
+    found: list[dict[str, str]] = []
+    cursor: str | None = ""
+    for rows in (2, 2, 1):
+        answer = program.get(f"{ONE}/problems?limit=2&cursor={cursor}").json()
+        assert len(answer["items"]) == rows
+        found += answer["items"]
+        cursor = answer["next_cursor"]
+    assert cursor is None
+    assert found == program.get(ONE).json()["problems"]
+    assert found[0] == {"key": "bad0", "path": "bad0", "cause": "denied", "detail": "The shelf keeps this to itself."}
+    for wrong in ("limit=0", "limit=1001", "cursor=nonsense"):
+        assert program.get(f"{ONE}/problems?{wrong}").status_code == 422
+    assert api_client(make_member(team, Role.READER)).get(f"{ONE}/problems").status_code == 200
+    assert api_client(make_member(make_team("other"), Role.ADMIN)).get(f"{ONE}/problems").status_code == 404
+
+
 def test_cancel(program: Client) -> None:
     send(program, ONE, BODY)
     cancelled = send(program, f"{ONE}/cancel")

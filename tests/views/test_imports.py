@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from datasets_app.services.versions import run_seal
 from datasets_app.sources.base import Cause, SourceError
 from datasets_app.sources.patience import StoppedError
 from tests.connections import shelf
-from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
+from tests.factories import make_available_version, make_dataset, make_member, make_team, make_version, page_client
 from tests.sources.doubles import hub
 from tests.sources.hub_double import Hub
 
@@ -286,6 +287,68 @@ def test_the_last_errors_are_shown_while_it_runs_and_the_first_ones_when_it_has_
     assert "These are the last 100." in page(visitor)
     Import.objects.update(status=Import.Status.FAILED)
     assert measure_import(Import.objects.get()).problems[0].path == "0.txt"
+
+
+def make_problems(count: int, *, status: str = Import.Status.FAILED) -> None:
+    """Let the newest import have failed with so many files."""
+    run = Import.objects.latest("pk")
+    ImportProblem.objects.bulk_create(
+        ImportProblem(run=run, path=f"{number}.txt", key=f"{number}.txt", cause="denied", reason="It was denied.")
+        for number in range(count)
+    )
+    Import.objects.filter(pk=run.pk).update(status=status, failed_files=count)
+
+
+def test_all_problems_are_listed_page_by_page(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    make_problems(250)
+    problems = f"{VERSION}import/problems/"
+    assert f'<a href="{problems}">Show all 250 problems</a>' in page(visitor)
+
+    seen, address = [], problems
+    for rows in (100, 100, 50):
+        whole = page(visitor, address)
+        found = re.findall(r"<code class=\"wrap-any\">(\d+)\.txt</code>", whole)
+        assert len(found) == rows
+        seen += found
+        more = re.search(r'hx-get="([^"]+)"', whole)
+        address = problems + more[1] if more else ""
+    assert (seen, address) == ([str(number) for number in range(250)], "")
+
+
+def test_more_problems_come_as_rows(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    make_problems(101)
+    problems = f"{VERSION}import/problems/"
+    more = re.search(r'hx-get="([^"]+)"', page(visitor, problems))
+    assert more is not None
+    rows = visitor.get(problems + more[1], headers=HTMX).content.decode()
+    assert rows.lstrip().startswith("<li>")
+    assert "<html" not in rows
+    assert "100.txt" in rows
+    assert "Show more" not in rows
+
+
+def test_who_may_see_problems(team: Team, visitor: Client) -> None:
+    problems = f"{VERSION}import/problems/"
+    ask(visitor, "import", htmx=False)
+    assert "No file failed" in page(visitor, problems)
+    make_problems(1)
+    assert "0.txt" in page(page_client(make_member(team, Role.READER)), problems)
+    assert page_client(make_member(make_team("other"), Role.ADMIN)).get(problems).status_code == 404
+    make_version(Dataset.objects.get())
+    assert visitor.get(f"{DATASET}versions/2/import/problems/").status_code == 404
+    assert visitor.get(f"{problems}?cursor=nonsense").status_code == 422
+
+
+def test_what_was_left_out_stays_to_be_seen(visitor: Client) -> None:
+    shelf.CONTENT["b.csv"] = None
+    ask(visitor, "import", htmx=False)
+    work()
+    visitor.post(f"{VERSION}import/leave-out/")
+    run_seal(Version.objects.get().pk)
+    assert f'<a href="{VERSION}import/problems/">Show which</a>' in page(visitor)
+    assert '<code class="wrap-any">b.csv</code>' in page(visitor, f"{VERSION}import/problems/")
 
 
 def test_failed_files_are_left_out(visitor: Client) -> None:
