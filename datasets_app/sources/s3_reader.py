@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -30,12 +30,22 @@ T = TypeVar("T")
 
 # Keys that obstore would write otherwise: empty parts, "." and "..", control characters.
 _ODD: Final = re.compile(r"(^|/)(\.{0,2})(/|$)|[\x00-\x1f\x7f]")
+_RANGE: Final = re.compile(r"bytes (\d+)-")
 # As botocore hands out a body: little, so that one that trickles is noticed.
 SLOW_BYTES: Final = 512
 HICCUP_SECONDS: Final = 0.1
 LONGEST_HICCUP: Final = 5.0
 # For so long nobody asks a store again that said it was busy, but not for how long.
 ASKED_SECONDS: Final = 1.0
+
+
+class Coming(NamedTuple):
+    """What botocore was asked for: `size` bytes that have to be here by `until`, a moment of the monotonic clock."""
+
+    file: SourceFile
+    body: StreamingBody
+    size: int
+    until: float
 
 
 class S3Reader:
@@ -107,11 +117,13 @@ class S3Reader:
                 raise SourceError(Cause.BUSY, busy.detail, retry_after=left if self._is_told else None)
             self._busy_until, self._is_told = time.monotonic() + ASKED_SECONDS, False
             try:
-                return self._read_slowly(file, options)
+                coming = self._ask_slowly(file, options)
             except SourceError as error:
                 if error.retry_after:
                     self._busy_until, self._is_told = time.monotonic() + error.retry_after, True
                 raise
+        # The others need not wait for the bytes.
+        return self._take_slowly(coming)
 
     def _connect_otherwise(self, error: Exception) -> None:
         """Find out why obstore got no connection, which it does not tell; raises SourceError when it is known."""
@@ -123,25 +135,40 @@ class S3Reader:
             self._needs_botocore = True
 
     def _read_slowly(self, file: SourceFile, options: GetOptions) -> bytes:
+        return self._take_slowly(self._ask_slowly(file, options))
+
+    def _ask_slowly(self, file: SourceFile, options: GetOptions) -> Coming:
+        """Ask botocore for the bytes; nothing of them is read yet."""
+        until = time.monotonic() + s3_clients.REQUEST_SECONDS
         given: dict[str, Any] = {"IfMatch": options["if_match"]} if "if_match" in options else {}
+        first, end = cast("tuple[int, int]", options.get("range", (0, file.size)))
         if "range" in options:
-            first, end = cast("tuple[int, int]", options["range"])
             given["Range"] = f"bytes={first}-{end - 1}"
         with self._source.asking(self._what(file)):
             answer = self._boto().get_object(Bucket=self._place.bucket, Key=file.key, **given, **self._source.payer)
-            with closing(answer["Body"]) as body:
-                return self._read_body(body)
+        coming = Coming(file, answer["Body"], end - first, until)
+        try:
+            # As obstore tells of which bytes come; where it is not told how many, they are counted.
+            start = int(found[1]) if (found := _RANGE.match(answer.get("ContentRange", ""))) else 0
+            self._expect(file, options, (start, start + answer.get("ContentLength", end - first)))
+        except SourceError:
+            coming.body.close()
+            raise
+        return coming
 
-    def _read_body(self, body: StreamingBody) -> bytes:
-        # Botocore minds silence, but not a body that trickles for ever: a thread waits for it.
-        pieces: list[bytes] = []
-        end = time.monotonic() + s3_clients.REQUEST_SECONDS
-        while piece := body.read(SLOW_BYTES):
-            pieces.append(piece)
-            if time.monotonic() > end:
-                where = self._source.where(self._place.shown)
-                raise SourceError(Cause.UNREACHABLE, f"{where.host} sends too slowly: it was given up.")
-        return b"".join(pieces)
+    def _take_slowly(self, coming: Coming) -> bytes:
+        """Read them: no more than were asked for, and not for ever. Botocore minds silence only."""
+        what = self._what(coming.file)
+        data = bytearray()
+        with closing(coming.body) as body, self._source.asking(what):
+            while piece := body.read(SLOW_BYTES):
+                data += piece
+                if len(data) > coming.size:
+                    raise SourceError(Cause.CHANGED, f"{what} has more than the {coming.size} bytes that should come.")
+                if time.monotonic() > coming.until:
+                    where = self._source.where(self._place.shown)
+                    raise SourceError(Cause.UNREACHABLE, f"{where.host} sends too slowly: it was given up.")
+        return bytes(data)
 
     def _what(self, file: SourceFile) -> str:
         return f"{self._place.bucket}/{file.key}"
