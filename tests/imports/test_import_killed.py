@@ -17,7 +17,7 @@ import pytest
 
 from tests.imports.bucket import Bucket
 from tests.imports.front import S3Front, serve_front
-from tests.servers import LiveApplication, S3Server, serve_application
+from tests.servers import LiveApplication, S3Server, serve_application, serve_s3_process
 from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
@@ -79,11 +79,42 @@ def make_files(seed: int, count: int, large: int) -> dict[str, bytes]:
     return files | {"large.bin": noise.randbytes(large * MIB + 5)}
 
 
+def busy_workers(app: LiveApplication) -> list[int]:
+    """Return the worker's pool processes that have a turn at an import: each holds a slot, by a lock of its own."""
+    slots = {file.stat().st_ino for file in (app.folder / "slots").glob("imports-*")}
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    # 1: FLOCK ADVISORY WRITE 4711 08:01:1234 0 EOF; those who wait for one have an arrow.
+    held = {int(words[4]) for words in locks if words[1] == "FLOCK" and int(words[5].rpartition(":")[2]) in slots}
+    return sorted(held & set(app.pids("worker")))
+
+
+def leases(app: LiveApplication) -> set[str]:
+    """Return the tokens of the leases on imports and their parts."""
+    with closing(sqlite3.connect(f"file:{app.folder}/db.sqlite3?mode=ro", uri=True, timeout=30)) as database:
+        return {
+            str(token)
+            for table in ("import", "importpart")
+            for (token,) in database.execute(
+                f"SELECT lease_token FROM datasets_app_{table} WHERE lease_token IS NOT NULL"
+            )
+        }
+
+
 def kill_a_worker(app: LiveApplication, noise: random.Random) -> None:
-    """Kill one of the worker's pool processes, as the kernel does when memory runs out."""
-    _parent, *children = app.pids("worker")
-    if children:
-        os.kill(noise.choice(children), signal.SIGKILL)
+    """Kill a pool process amid its turn at the import, as the kernel does when memory runs out."""
+    end = time.monotonic() + SECONDS
+    while True:
+        held, busy = leases(app), busy_workers(app)
+        if held and busy:
+            doomed = noise.choice(busy)
+            # Nothing has changed hands while we looked: whoever is stopped now is at work.
+            os.kill(doomed, signal.SIGSTOP)
+            if doomed in busy_workers(app) and leases(app) & held:
+                os.kill(doomed, signal.SIGKILL)
+                return
+            os.kill(doomed, signal.SIGCONT)
+        assert time.monotonic() < end, f"nobody was found at work within {SECONDS} s: the import has ended before"
+        time.sleep(0.02)
 
 
 def drill(app: LiveApplication, server: S3Server, front: S3Front, *, deaths: int, count: int, seed: int) -> None:
@@ -98,6 +129,10 @@ def drill(app: LiveApplication, server: S3Server, front: S3Front, *, deaths: int
     for _ in range(deaths):
         time.sleep(noise.uniform(0.2, 1.5))
         kill_a_worker(app, noise)
+    ended = row(app, run_id)
+    # Every death has hit an import that was not done.
+    assert ended["status"] in {"listing", "copying"}
+    assert ended["copied_files"] < len(files)
     front.recover()
 
     assert wait_for_version(app, run_id) == digest_of(files)
@@ -118,7 +153,32 @@ def test_workers_may_be_killed_many_times(
     drill(application, s3_server, front, deaths=10, count=6000, seed=seed)
 
 
-def test_the_store_may_be_killed_and_come_back(application: LiveApplication, s3_server: S3Server) -> None:
+def test_the_store_itself_may_be_killed_and_come_back(application: LiveApplication, tmp_path: Path) -> None:
+    """SeaweedFS, by SIGKILL and with nothing between: connections that break, then none, then the same objects."""
+    folder = tmp_path / "s3"
+    folder.mkdir()
+    with serve_s3_process(folder) as store:
+        bucket = Bucket(store.server)
+        files = make_files(9, 1500, large=12)
+        bucket.put(files)
+        run_id = start_import(application, store.server, store.server.endpoint, bucket.name)
+        end = time.monotonic() + SECONDS
+        while not row(application, run_id)["listed_files"] and time.monotonic() < end:
+            time.sleep(0.01)
+        store.kill()
+        ended = row(application, run_id)
+        assert ended["status"] in {"listing", "copying"}
+        assert ended["copied_files"] < len(files)
+        time.sleep(2)
+        store.start()
+
+        assert wait_for_version(application, run_id) == digest_of(files)
+    assert row(application, run_id)["failed_files"] == 0
+
+
+def test_the_store_may_be_cut_off_and_come_back(
+    application: LiveApplication, s3_server: S3Server
+) -> None:
     bucket = Bucket(s3_server)
     files = make_files(7, 600, large=12)
     bucket.put(files)
