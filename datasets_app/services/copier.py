@@ -157,6 +157,9 @@ class Copier:
         for one in outcomes:
             file: PartFile = one.file
             if one.error is None:
+                # Fuller packs are fewer, and each costs some transactions.
+                if not self._buffer.has_room(one.data):
+                    self._flush()
                 self._buffer.add(held, Copied(file.path, file.source.size, one.source, one.sha256), one.data)
             elif (error := self._turn.sort_error(one.error)) is not None:
                 self._fail(held, Failed(file.path, file.source.key, error))

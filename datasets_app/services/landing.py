@@ -72,11 +72,15 @@ class PackBuffer:
         part.left -= 1
         self.parts.add(part)
 
+    def has_room(self, data: Data) -> bool:
+        """Whether these bytes fit into the pack beside those that are here."""
+        return not self._size or self._size + len(data) <= settings.PACK_BYTES
+
     @property
     def is_due(self) -> bool:
         """Whether it should be written now."""
         files = len(self.copied) + len(self.failed)
-        full = self._size + settings.LARGE_FILE_BYTES > settings.PACK_BYTES or files >= PACK_FILES
+        full = self._size >= settings.PACK_BYTES or files >= PACK_FILES
         # Many failures are told soon: they may end the import.
         full = full or len(self.failed) >= MOST_FAILED
         return full or (bool(self.parts) and time.monotonic() - self._began_at > PACK_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from datasets_app.models import Blob, Import, ImportPart, Pack, Version
 from datasets_app.services import content
@@ -177,6 +178,21 @@ def test_thousands_of_small_files_rest_together(importer: Importer, bucket: Buck
     assert Pack.objects.filter(stored=False).count() == 0
     assert set(content.staging().staged()) <= before
     assert not ImportPart.objects.waiting().exists()
+
+
+def test_packs_are_filled(importer: Importer, bucket: Bucket, settings: Settings) -> None:
+    noise = random.Random(5)
+    files = {f"file{n:03}": noise.randbytes(100_000) for n in range(100)} | {"middling": noise.randbytes(900_000)}
+    settings.PACK_BYTES, settings.LARGE_FILE_BYTES = 2 * MIB, MIB
+    bucket.put(files)
+
+    run = importer.bring(bucket.name)
+
+    assert files_of(run.version) == files
+    sizes = sorted(Pack.objects.values_list("size", flat=True))
+    assert max(sizes) <= 2 * MIB
+    # Six, where the clock closes none before it is full.
+    assert len(sizes) <= 8
 
 
 def test_bytes_of_other_teams_are_fetched_all_the_same(
