@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, NamedTuple
 from datasets_app.errors import AppError
 from datasets_app.models import Dataset
 from datasets_app.permissions import require
-from datasets_app.services.browsing import list_versions
 from datasets_app.services.connections import find_provider, get_connection, list_connections
 from datasets_app.services.datasets import get_dataset
 from datasets_app.services.imports import get_import
 from datasets_app.services.teams import get_team
+from datasets_app.services.version_choices import offer_versions
 from datasets_app.services.versions import find_version
 
 if TYPE_CHECKING:
-    from datasets_app.models import Connection, Team, User, Version
+    from datasets_app.models import Connection, Team, User
+    from datasets_app.services.version_choices import VersionChoices
     from datasets_app.sources.base import Provider
 
 # Offered for completion; others can be typed.
 OFFERED_NAMES = 200
-OFFERED_BASES = 100
 
 
 class Draft(NamedTuple):
     """What the form shows: `connection` and `provider` are None while none is chosen, `dataset` when it is a new one.
 
-    `bases` are the available versions to start from, newest first; `problem` says why the dataset can't be used.
+    `bases` are the versions of the dataset to start from; `problem` says why it can't be used.
     """
 
     team: Team
@@ -35,12 +35,15 @@ class Draft(NamedTuple):
     provider: Provider | None
     names: list[str]
     dataset: Dataset | None
-    bases: list[Version]
+    bases: VersionChoices | None
     problem: str
 
 
-def draft_import(actor: User, *, team: str, connection: str, name: str) -> Draft:
-    """Look up what the form shows, without any network. Raises NotFound for strangers, Forbidden for readers."""
+def draft_import(actor: User, *, team: str, connection: str, name: str, base: str = "") -> Draft:
+    """Look up what the form shows, without any network. `base` is the version that was asked for to start from.
+
+    Raises NotFound for strangers, Forbidden for readers.
+    """
     row = get_team(actor, team=team)
     require(actor, "import.create", row)
     connections = [found.connection for found in list_connections(actor, team=team) if found.provider is not None]
@@ -49,7 +52,6 @@ def draft_import(actor: User, *, team: str, connection: str, name: str) -> Draft
         chosen = connections[0]
     names = Dataset.objects.active().filter(team=row, archived_at=None).order_by("name").values_list("name", flat=True)
     dataset, problem = _find_dataset(actor, team=team, name=name)
-    bases = list_versions(actor, dataset=dataset, available=True, limit=OFFERED_BASES).items if dataset else []
     return Draft(
         team=row,
         connections=connections,
@@ -57,7 +59,7 @@ def draft_import(actor: User, *, team: str, connection: str, name: str) -> Draft
         provider=find_provider(chosen.provider) if chosen else None,
         names=list(names[:OFFERED_NAMES]),
         dataset=dataset,
-        bases=bases,
+        bases=offer_versions(actor, dataset=dataset, wanted=base) if dataset else None,
         problem=problem,
     )
 

@@ -72,15 +72,15 @@ def import_dataset(  # noqa: PLR0913 - one argument for each field of the form
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     prefix: str = "",
-    base: int | None = None,
+    base: int | str | None = None,
     description: str = "",
     message: str = "",
     seal: bool = True,
 ) -> Import:
     """Import into a new version of the dataset `name`, which is made when the team has none of that name.
 
-    `base`: the available version whose files the new one begins with; `description` is a new dataset's, `message` the
-    version's. Raises as `start_import` does, and makes nothing then.
+    `base`: the available version (its number or a label) whose files the new one begins with; `description` is a new
+    dataset's, `message` the version's. Raises as `start_import` does, and makes nothing then.
     """
     require(actor, "import.create", get_team(actor, team=team))
     _check_source(actor, connection, source_path, revision)

@@ -19,13 +19,14 @@ VERSIONS = 100
 class VersionChoices(NamedTuple):
     """Versions (the newest first) and labels to choose from. `wanted` is a number or a label; empty for no wish.
 
-    `found` is the available version that it means, if there is one.
+    `found` is the available version that it means, if there is one. With `has_older` there are more than are listed.
     """
 
     versions: list[Version]
     labels: list[Label]
     wanted: str
     found: Version | None
+    has_older: bool
 
     @property
     def is_extra(self) -> bool:
@@ -36,7 +37,7 @@ class VersionChoices(NamedTuple):
 
 def offer_versions(actor: User, *, dataset: Dataset, wanted: str = "") -> VersionChoices:
     """Look up what a form offers of a dataset that the actor may see."""
-    versions = list_versions(actor, dataset=dataset, available=True, limit=VERSIONS).items
+    page = list_versions(actor, dataset=dataset, available=True, limit=VERSIONS)
     labels = [label for label in list_labels(actor, dataset=dataset) if label.version.deleted_at is None]
     found = None
     if wanted:
@@ -46,4 +47,4 @@ def offer_versions(actor: User, *, dataset: Dataset, wanted: str = "") -> Versio
             found = None
     if found is not None and found.status != Version.Status.AVAILABLE:
         found = None
-    return VersionChoices(versions, labels, wanted, found)
+    return VersionChoices(page.items, labels, wanted, found, has_older=page.next_cursor is not None)

@@ -88,7 +88,9 @@ class ImportForm(forms.Form):
         label="Dataset", required=False, max_length=200, widget=forms.TextInput(attrs={**PLAIN, "list": "datasets"})
     )
     start = forms.CharField(required=False)
-    base = forms.IntegerField(required=False, min_value=1)
+    # Numbers or labels; `older` is typed, where not every version is listed.
+    base = forms.CharField(required=False, max_length=100)
+    older = forms.CharField(required=False, max_length=100)
     # An open version that the files go into, instead of a new one.
     into = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
     message = forms.CharField(required=False, max_length=500, widget=forms.TextInput(attrs={"autocomplete": "off"}))
@@ -105,10 +107,11 @@ class ImportForm(forms.Form):
         """Return what says which files: the arguments that preview and import share."""
         return {name: self.cleaned_data[name] for name in ("source_path", "revision", "include", "exclude", "prefix")}
 
-    def base_number(self) -> int | None:
-        """Return the version to start from; None to start empty."""
-        number: int | None = self.cleaned_data["base"]
-        return number if self.cleaned_data["start"] == "base" else None
+    def chosen_base(self) -> str | None:
+        """Return the number or label of the version to start from; None to start empty."""
+        if self.cleaned_data["start"] != "base":
+            return None
+        return self.cleaned_data["older"].strip() or self.cleaned_data["base"] or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ def _first(request: SignedInRequest, team: str) -> dict[str, str]:
     name, again = request.GET.get("name", ""), request.GET.get("again", "")
     if again.isdecimal():
         return repeat_import(request.user, team=team, name=name, number=int(again))
-    words = ("connection", "source_path", "revision", "name", "into", "prefix")
+    words = ("connection", "source_path", "revision", "name", "into", "prefix", "start", "base")
     return {word: request.GET.get(word, "") for word in words}
 
 
@@ -172,18 +175,21 @@ def _start(request: SignedInRequest, draft: Draft, form: ImportForm) -> Import:
         team=draft.team.name,
         name=form.cleaned_data["name"],
         connection=draft.connection,
-        base=form.base_number(),
+        base=form.chosen_base(),
         message=form.cleaned_data["message"],
         **form.source(),
     )
 
 
 def _draft(request: SignedInRequest, team: str, form: ImportForm) -> Draft:
+    # Browsers send the first option of a list that nobody has looked at; it may be another dataset's.
+    base = str(form["older"].value() or form["base"].value() or "") if form["start"].value() == "base" else ""
     return draft_import(
         request.user,
         team=team,
         connection=str(form["connection"].value() or ""),
         name=str(form["name"].value() or "").strip(),
+        base=base.strip(),
     )
 
 

@@ -31,16 +31,22 @@ class NewVersionForm(forms.Form):
     """What a new version starts with: an available version's files, or nothing."""
 
     start = forms.CharField(required=False, initial="base")
+    # Numbers or labels; `older` is typed, where not every version is listed.
     base = forms.CharField(required=False, max_length=100)
+    older = forms.CharField(required=False, max_length=100)
     message = forms.CharField(
         required=False, max_length=500, label="Message", widget=forms.TextInput(attrs={"autocomplete": "off"})
     )
+
+    def wanted_base(self) -> str:
+        """Return what was asked for so far, which the page goes on to show."""
+        return str(self["older"].value() or self["base"].value() or "").strip()
 
     def chosen_base(self) -> str | None:
         """Return the chosen base version's number or label; None to start empty."""
         if self.cleaned_data["start"] == EMPTY:
             return None
-        return self.cleaned_data["base"] or None
+        return self.cleaned_data["older"].strip() or self.cleaned_data["base"] or None
 
 
 @signed_in
@@ -64,7 +70,7 @@ def version_upload_new(request: SignedInRequest, team: str, name: str) -> HttpRe
         "team": dataset.team,
         "dataset": dataset,
         "dataset_url": _dataset_url(dataset),
-        "offered": offer_versions(request.user, dataset=dataset, wanted=str(form["base"].value() or "")),
+        "offered": offer_versions(request.user, dataset=dataset, wanted=form.wanted_base()),
         "open_versions": dataset.versions.open().select_related("created_by", "dataset").order_by("-number"),
         "form": form,
     }

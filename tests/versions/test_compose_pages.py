@@ -103,6 +103,22 @@ def test_what_was_asked_for_is_among_the_choices(team: Team, writer: User, monke
     assert dataset.versions.get(number=6).base is None
 
 
+def test_a_version_that_is_too_old_to_be_listed_can_be_typed(
+    team: Team, writer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.objects.get(name="notes")
+    make_available_version(dataset, {"n": b"1"})
+    client = page_client(writer)
+    upload = f"/teams/{team.name}/datasets/notes/upload/"
+    assert 'name="older"' not in client.get(upload).content.decode()
+    monkeypatch.setattr(version_choices, "VERSIONS", 1)
+    assert 'name="older"' in client.get(upload).content.decode()
+    refused = client.post(upload, {"start": "base", "base": "2", "older": "99"})
+    assert chosen(refused.content.decode(), "base") == ("99", "@99, not available")
+    client.post(upload, {"start": "base", "base": "2", "older": " 1 "})
+    assert dataset.versions.get(number=3).base == dataset.versions.get(number=1)
+
+
 def test_htmx_gets_the_counts_alone(team: Team, writer: User) -> None:
     client = page_client(writer)
     answer = client.post(

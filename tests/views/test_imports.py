@@ -12,10 +12,11 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from datasets_app.models import Connection, Dataset, Import, ImportProblem, Role, Team, User, Version
-from datasets_app.services import importing
+from datasets_app.services import importing, version_choices
 from datasets_app.services.connections import create_connection, delete_connection
 from datasets_app.services.import_progress import measure_import
 from datasets_app.services.importing import run_imports
+from datasets_app.services.labels import set_label
 from datasets_app.services.versions import run_seal
 from datasets_app.sources.base import Cause, SourceError
 from datasets_app.sources.patience import StoppedError
@@ -122,6 +123,26 @@ def test_a_second_version_starts_empty_or_from_an_earlier_one(team: Team, visito
     assert "new/</code>" in third
     assert "<dd>3 files, 7 B</dd>" in page(visitor, f"{DATASET}versions/2/")
     assert "3 files (7 B) were known and not read again" in third
+
+
+def test_an_import_may_start_from_any_version(
+    team: Team, admin: User, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is too old to be listed is typed, or named by the address; a label is chosen as a number is."""
+    monkeypatch.setattr(version_choices, "VERSIONS", 1)
+    dataset = make_dataset(team, "scenes")
+    for number in range(2):
+        make_available_version(dataset, {"old.txt": bytes([number])})
+    set_label(admin, dataset=dataset, name="prod", version=dataset.versions.get(number=1))
+    offered = page(visitor, f"{NEW}?name=scenes&start=base&base=1")
+    assert '<option value="1" selected>@1, 1 file, 1 B</option>' in offered
+    assert 'name="older"' in offered
+    assert '<option value="prod">prod (now @1)</option>' in offered
+    # What a browser sends of a list that nobody has looked at is no wish.
+    assert "not available" not in ask(visitor, "into", base="9").content.decode()
+    for wish in ({"base": "2", "older": "1"}, {"base": "prod"}):
+        ask(visitor, "import", htmx=False, start="base", **wish)
+        assert work().version.base == dataset.versions.get(number=1)
 
 
 def test_looking_around(visitor: Client) -> None:
