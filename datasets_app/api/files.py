@@ -127,7 +127,7 @@ class TallyAnswer(Answer):
 class DiffAnswer(Page[ChangeAnswer]):
     """One page of the differences in tree order. `counts` has all of them by kind; null when they are too many.
 
-    Then files that were renamed one by one are each removed and added; whole folders are still told as renamed.
+    Then a page may have fewer items than `limit`, even none, before the last one: go on while there is a next cursor.
     `truncated` is true when there is a next page.
     """
 

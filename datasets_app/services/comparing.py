@@ -15,6 +15,7 @@ from datasets_app.errors import Conflict
 from datasets_app.models import User, Version
 from datasets_app.permissions import require
 from datasets_app.services.changes import NOTHING, Difference, Side, walk_differences
+from datasets_app.services.file_renames import tell_renames
 from datasets_app.services.folder_renames import find_folder_moves, tell_moves
 from datasets_app.services.renames import Renamed, find_renames
 from datasets_app.services.validation import invalid_field
@@ -22,9 +23,11 @@ from datasets_app.store.paths import KEY_SEPARATOR, from_key
 
 Kind = Literal["added", "removed", "changed", "renamed"]
 KINDS: tuple[Kind, ...] = ("added", "removed", "changed", "renamed")
-# So many differences are counted and searched for renames; beyond it they come page by page, not counted, and only
-# folders that were moved as they are, are told as renames.
+# So many differences are counted, and held to search them for renames; beyond it they come page by page, not counted,
+# and of folders only those that were moved as they are, are told as renames.
 MOST_COUNTED = 20_000
+# So many are looked at for one page: of a file that was renamed nothing is said where it was, so a page may be short.
+MOST_LOOKED_AT = 20_000
 MOST_ROWS = 10_000
 SALT = "comparison"
 
@@ -79,7 +82,7 @@ class Tally:
 class Comparison:
     """One page of changes in tree order. `tallies` counts all of them by kind; None when they are too many to count.
 
-    Then files that were renamed one by one are not looked for: each is removed and added.
+    Then a page may have fewer changes than were asked for, even none, though there is a next one.
     """
 
     changes: list[Change]
@@ -117,6 +120,7 @@ def compare_versions(  # noqa: PLR0913 - one argument for each control of the li
     roots = _root(old), _root(new)
     counted = list(islice(walk_differences(*roots), MOST_COUNTED + 1))
     tallies = None
+    found: Iterator[tuple[str, Change | None]]
     if len(counted) <= MOST_COUNTED:
         units = find_renames(counted)
         tallies = _count(units)
@@ -125,11 +129,9 @@ def compare_versions(  # noqa: PLR0913 - one argument for each control of the li
     elif kind:
         raise invalid_field("kind", "There are too many differences to tell apart. Look at all of them.")
     else:
-        differences = walk_differences(*roots, after=after, expand=expand)
-        found = ((unit.key, _change(unit)) for unit in tell_moves(differences, find_folder_moves(*roots)))
-    page = list(islice(found, limit + 1))
-    following = _encode(page[limit - 1][0]) if len(page) > limit else None
-    return Comparison([change for _, change in page[:limit]], following, tallies)
+        found = _from_trees(roots, after, expand=expand)
+    changes, following = _take(found, limit)
+    return Comparison(changes, following, tallies)
 
 
 def _root(version: Version) -> int:
@@ -138,7 +140,28 @@ def _root(version: Version) -> int:
     return version.root_id
 
 
-def _from_units(units: list[Difference | Renamed], after: str, *, expand: bool) -> Iterator[tuple[str, Change]]:
+def _take(found: Iterator[tuple[str, Change | None]], limit: int) -> tuple[list[Change], str | None]:
+    """Take a page of changes, and the cursor of the next one; keys without a change only count as looked at."""
+    changes: list[Change] = []
+    last = ""
+    for looked_at, (key, change) in enumerate(found):
+        if looked_at == MOST_LOOKED_AT or (change is not None and len(changes) == limit):
+            return changes, _encode(last)
+        if change is not None:
+            changes.append(change)
+        last = key
+    return changes, None
+
+
+def _from_trees(roots: tuple[int, int], after: str, *, expand: bool) -> Iterator[tuple[str, Change | None]]:
+    """Give the changes after a key as the trees are walked; None where something was that is told elsewhere."""
+    moves = find_folder_moves(*roots)
+    units = tell_moves(walk_differences(*roots, after=after, expand=expand), moves)
+    told = tell_renames(units, roots, moves, expand=expand)
+    return ((key, _change(unit) if unit is not None else None) for key, unit in told)
+
+
+def _from_units(units: list[Difference | Renamed], after: str, *, expand: bool) -> Iterator[tuple[str, Change | None]]:
     """Give the changes after a key; the unit that the key lies in may have more to give."""
     start = bisect_right([unit.key for unit in units], after)
     if expand and any(_holds(unit, after) for unit in units[max(start - 1, 0) : start]):

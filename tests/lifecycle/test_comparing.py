@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from datasets_app.errors import Conflict, Invalid, NotFound
-from datasets_app.services import changes, comparing, renames
+from datasets_app.services import changes, comparing, file_renames, renames
 from datasets_app.services.comparing import Change, Comparison, compare_versions
 from datasets_app.store.paths import to_key
 from tests.factories import (
@@ -236,13 +236,88 @@ def test_moved_folders_are_told_when_there_is_too_much_to_count(monkeypatch: pyt
         ("renamed", "hounds/", "dogs"),
         ("added", "in/", None),
     ]
-    assert ("removed", "loose0", None) in lines(found), "single files are not looked for"
+    assert ("removed", "loose0", None) in lines(found), "files in a folder that came are not looked for"
     every = compare(old, new, expand=True)
     assert apply(old, new, every.changes) == new
     renamed = [line for line in lines(every) if line[0] == "renamed"]
-    assert renamed == [("renamed", f"b/cats/c{n}", f"a/cats/c{n}") for n in range(5)] + [
-        ("renamed", f"hounds/d{n}", f"dogs/d{n}") for n in range(5)
+    assert renamed == [
+        *(("renamed", f"b/cats/c{n}", f"a/cats/c{n}") for n in range(5)),
+        *(("renamed", f"hounds/d{n}", f"dogs/d{n}") for n in range(5)),
+        *(("renamed", f"in/loose{n}", f"loose{n}") for n in range(4)),
     ]
+
+
+def in_pages(old: Files, new: Files, *, limit: int, expand: bool) -> list[Change]:
+    """All changes, a page at a time."""
+    dataset = make_dataset(make_team())
+    versions = [make_available_version(dataset, files) for files in (old, new)]
+    actor = make_member(dataset.team, "reader")
+    found: list[Change] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = compare_versions(actor, old=versions[0], new=versions[1], expand=expand, limit=limit, cursor=cursor)
+        assert page.tallies is None
+        found += page.changes
+        cursor = page.next_cursor
+    return found
+
+
+@pytest.mark.parametrize("expand", [True, False])
+@pytest.mark.parametrize("chunk", [2, 500])
+def test_renamed_files_are_told_when_there_is_too_much_to_count(
+    monkeypatch: pytest.MonkeyPatch, chunk: int, *, expand: bool
+) -> None:
+    """Whatever page and chunk the two places lie in: each rename is told once, on the new place."""
+    monkeypatch.setattr(comparing, "MOST_COUNTED", 0)
+    monkeypatch.setattr(file_renames, "CHUNK", chunk)
+    old = {f"a/{n}": b"%d" % n for n in range(7)} | {"a/same/x": b"twice", "a/y": b"twice", "a/none": b"", "b/k": b"k"}
+    new = {f"b/{9 - n}": b"%d" % n for n in range(7)} | {"b/same/x": b"twice", "b/z": b"twice", "b/k": b"k"}
+    old, new = (files | {"a/kept": b"kept", "a/same/kept": b"1", "b/same/kept": b"2"} for files in (old, new))
+    old |= {"a/three": b"was"}
+    new |= {"b/empty": b"", "b/none": b""}
+    wanted = {
+        *(("renamed", f"b/{9 - n}", f"a/{n}") for n in range(7)),
+        ("renamed", "b/same/x", "a/same/x"),
+        ("renamed", "b/z", "a/y"),
+        ("renamed", "b/none", "a/none"),
+        ("added", "b/empty", None),
+        ("removed", "a/three", None),
+    }
+    for limit in (1, 3, 200):
+        found = in_pages(old, new, limit=limit, expand=expand)
+        assert {(c.kind, c.path, c.old_path) for c in found} == wanted
+        assert len(found) == len(wanted)
+
+
+def test_a_page_looks_at_so_many_places_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is said where a renamed file was: a page may be short then, and the next one goes on."""
+    monkeypatch.setattr(comparing, "MOST_COUNTED", 0)
+    monkeypatch.setattr(comparing, "MOST_LOOKED_AT", 2)
+    old = {f"a/{n}": b"%d" % n for n in range(5)} | {"a/kept": b"", "b/kept": b""}
+    new = {f"b/{n}": b"%d" % n for n in range(5)} | {"a/kept": b"", "b/kept": b""}
+    found = in_pages(old, new, limit=100, expand=True)
+    assert [(c.path, c.old_path) for c in found] == [(f"b/{n}", f"a/{n}") for n in range(5)]
+
+
+def test_too_many_copies_are_no_rename(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "MOST_COUNTED", 0)
+    kept = {"a/kept": b"", "b/kept": b""}
+    old, new = kept | {"a/1": b"one", "a/2": b"two"}, kept | {"b/1": b"one", "b/2": b"two", "b/3": b"two"}
+    monkeypatch.setattr(file_renames, "MOST_COPIES", 2)
+    found = compare(old, new, expand=True)
+    assert lines(found) == [
+        ("removed", "a/2", None),
+        ("renamed", "b/1", "a/1"),
+        ("added", "b/2", None),
+        ("added", "b/3", None),
+    ]
+
+
+def test_too_many_folders_to_look_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "MOST_COUNTED", 0)
+    monkeypatch.setattr(file_renames, "MOST_FOLDERS", 2)
+    found = compare({"a/1": b"1", "a/k": b"", "b/k": b""}, {"b/1": b"1", "a/k": b"", "b/k": b""}, expand=True)
+    assert lines(found) == [("removed", "a/1", None), ("added", "b/1", None)]
 
 
 def test_long_lists_come_in_pages_of_statements(monkeypatch: pytest.MonkeyPatch) -> None:
