@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 
 from datasets_app.services.running import find_runner
 from flexai_site.processes import run_processes
@@ -75,7 +76,11 @@ class Command(BaseCommand):
 
     def prepare(self) -> None:
         try:
-            call_command("migrate", interactive=False, verbosity=0)
+            # Most starts find nothing to do, and looking so costs a third of what `migrate` takes to find that out.
+            executor = MigrationExecutor(connection)
+            executor.loader.check_consistent_history(connection)
+            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                call_command("migrate", interactive=False, verbosity=0)
         except (DatabaseError, ImproperlyConfigured) as error:
             message = f"The database of DATABASE_URL can't be used: {str(error).strip().splitlines()[0]}"
             raise CommandError(message) from error
