@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
-import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection, transaction
+from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 from hypothesis import HealthCheck
@@ -30,8 +29,10 @@ from datasets_app.errors import AppError, Conflict
 from datasets_app.models import Blob, Dataset, StagedFile, User, Version
 from datasets_app.services import content
 from datasets_app.services.composing import compose_version
+from datasets_app.services.connections import create_connection
 from datasets_app.services.damages import damaged_versions, is_anything_damaged
 from datasets_app.services.garbage import collect_now, purge_dataset, purge_version
+from datasets_app.services.imports import start_import
 from datasets_app.services.integrity import verify_now
 from datasets_app.services.moving import Move, move_paths, undo_all
 from datasets_app.services.plans import plan_files, remove_paths
@@ -43,14 +44,18 @@ from datasets_app.services.versions import abandon_version, create_version, run_
 from tests.conftest import empty_guarded_tables
 from tests.factories import make_dataset, make_member, make_team
 from tests.garbage.conftest import objects, pack_objects, read_back
+from tests.imports.bucket import Bucket, settings_of, work
 from tests.integrity.conftest import flip
+from tests.servers import S3Server
 
-pytestmark = [pytest.mark.data_layer, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.data_layer, pytest.mark.server, pytest.mark.django_db(transaction=True)]
 
 # Few, so that versions share much.
 CONTENTS = [bytes([number]) * size for number, size in enumerate((0, 1, 2, 9, 40, 100, 200, 300))]
 PATHS = ["a", "b", "d/a", "d/b", "d/e/a", "f/a"]
 file_sets = st.dictionaries(st.sampled_from(PATHS), st.sampled_from(CONTENTS), min_size=1, max_size=4)
+# Folders of the store that imports read.
+SOURCES = {f"s{n}": {path: CONTENTS[(n + m * 3) % len(CONTENTS)] for m, path in enumerate(PATHS[n:])} for n in range(3)}
 picks = st.integers(min_value=0, max_value=1000)
 NIGHTLY = 500
 SLACK = {
@@ -63,6 +68,7 @@ class Life(RuleBasedStateMachine):
     """One dataset. What each version must give back is kept beside it; the clock of the collector is set forward."""
 
     store: Path
+    bucket: Bucket
     # Whether the end waits for grace periods, rather than go without: that takes more collections.
     patient: bool
 
@@ -83,6 +89,8 @@ class Life(RuleBasedStateMachine):
             folder.mkdir()
         self.dataset: Dataset = make_dataset(make_team())
         self.admin: User = make_member(self.dataset.team, "admin")
+        team, values = self.dataset.team.name, settings_of(self.bucket.server)
+        self.connection = create_connection(self.admin, team=team, name="store", provider="minio", values=values)
 
     @rule(pick=picks, based=st.booleans(), files=file_sets)
     def start(self, pick: int, files: Mapping[str, bytes], *, based: bool) -> None:
@@ -124,25 +132,21 @@ class Life(RuleBasedStateMachine):
                 here.pop(path, None)
 
     @precondition(lambda self: self.opened)
-    @rule(pick=picks, path=st.sampled_from(PATHS), data=st.sampled_from(CONTENTS))
-    def land(self, pick: int, path: str, data: bytes) -> None:
-        """Bring a file by the way that imports take, with a pack of its own."""
+    @rule(pick=picks, source=st.sampled_from(sorted(SOURCES)))
+    def bring(self, pick: int, source: str) -> None:
+        """Import a folder of a real store; what was read before is linked, unless it was collected since."""
         version = chosen(self.opened, pick)
-        pack = uuid.uuid4()
-        content.staging().create(pack)
-        content.staging().path(pack).write_bytes(data)
-        content.reserve_pack(pack_id=pack, size=len(data))
-        content.store_pack(pack)
-        with transaction.atomic():
-            piece = content.Slice(digest_of(data), len(data), 0)
-            try:
-                ids = content.register_pack(pack_id=pack, slices=[piece], known=(), team=self.dataset.team)
-            except content.VanishedPackError:
-                return
-            version.staged.filter(path=path).delete()
-            row = {"size": len(data), "sha256": piece.sha256, "blob_id": ids[piece.sha256]}
-            StagedFile.objects.create(version=version, path=path, **row)
-        self.opened[version.pk][path] = data
+        run = start_import(
+            self.admin,
+            version=version,
+            connection=self.connection,
+            source_path=f"{self.bucket.name}/{source}",
+            seal=False,
+        )
+        work(run)
+        assert (run.status, run.failed_files, run.refused_files) == ("finished", 0, 0), run.error
+        assert run.copied_files + run.linked_files == len(SOURCES[source])
+        self.opened[version.pk] |= SOURCES[source]
 
     @precondition(lambda self: self.opened)
     @rule(pick=picks, path=st.sampled_from([*PATHS, "d/"]))
@@ -347,8 +351,10 @@ def chosen(versions: Mapping[int, object], pick: int) -> Version:
     return Version.objects.select_related("dataset__team").get(pk=sorted(versions)[pick % len(versions)])
 
 
-def live(store: Path, settings: LazySettings, *, rounds: int, steps: int) -> None:
-    Life.store, Life.patient = store, rounds >= NIGHTLY
+def live(store: Path, server: S3Server, settings: LazySettings, *, rounds: int, steps: int) -> None:
+    Life.store, Life.bucket, Life.patient = store, Bucket(server), rounds >= NIGHTLY
+    Life.bucket.put({f"{name}/{path}": data for name, files in SOURCES.items() for path, data in files.items()})
+    settings.ALLOWED_SOURCE_NETWORKS = ["127.0.0.0/8"]
     settings.TRASH_DAYS = 365
     # No power cut is tested here, and each of ten thousand commits would wait for the disk.
     slack, sure = SLACK[connection.vendor]
@@ -369,10 +375,10 @@ def live(store: Path, settings: LazySettings, *, rounds: int, steps: int) -> Non
         cursor.execute(sure)
 
 
-def test_thirty_rounds(store: Path, settings: LazySettings) -> None:
-    live(store, settings, rounds=30, steps=5)
+def test_thirty_rounds(store: Path, s3_server: S3Server, settings: LazySettings) -> None:
+    live(store, s3_server, settings, rounds=30, steps=5)
 
 
 @pytest.mark.nightly
-def test_five_hundred_rounds(store: Path, settings: LazySettings) -> None:
-    live(store, settings, rounds=NIGHTLY, steps=15)
+def test_five_hundred_rounds(store: Path, s3_server: S3Server, settings: LazySettings) -> None:
+    live(store, s3_server, settings, rounds=NIGHTLY, steps=15)

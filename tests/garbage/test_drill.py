@@ -8,13 +8,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.imports.bucket import SHARED as BUCKET
+from tests.imports.bucket import s3_client, settings_of
 from tests.postgresql import start_postgresql
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, S3Server, serve_application
 from tests.store.naive import digest_of
 from tests.uploads.live_sender import LiveSender
 from tests.uploads.test_kill import Killer
@@ -28,10 +30,16 @@ HURRY = {
     "COLLECT_HOURS": "0.0002",
     "GRACE_HOURS": "0.0015",
     "COMPACT_BELOW_PERCENT": "90",
+    "ALLOWED_SOURCE_NETWORKS": "127.0.0.0/8",
 }
 # Few, so that versions share what is just being collected.
 SHARED = [bytes([number]) * (3_000 * number + 1) for number in range(12)]
 Files = dict[str, bytes]
+# What imports bring: a part of it is what uploads bring too.
+FOLDERS: dict[str, Files] = {
+    f"folder{n}": {f"shared/{m % 3}/{m}": SHARED[m] for m in range(n, 12, 3)} | {f"remote/{n}": b"remote" * (n + 1)}
+    for n in range(3)
+}
 # A collection that was under way when all ended keeps its lease for some seconds.
 COLLECT = """
 import time
@@ -54,6 +62,8 @@ class Life(threading.Thread):
         self.sealed: dict[int, Files] = {}
         self.trash: dict[int, Files] = {}
         self.rounds = 0
+        # By a worker.
+        self.seals = 0
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -68,8 +78,12 @@ class Life(threading.Thread):
 
     def _step(self) -> None:
         chance = self.sender.chance
-        what = chance.choice(["make", "make", "make", "abandon", "delete", "delete", "restore", "purge", "purge"])
-        if what == "make" or len(self.sealed) < 2:
+        what = chance.choice(
+            ["make", "make", "make", "import", "import", "abandon", "delete", "delete", "restore", "purge", "purge"]
+        )
+        if what == "import":
+            self._import()
+        elif what == "make" or len(self.sealed) < 2:
             self._make()
         elif what == "abandon":
             number = self.sender.create_version(chance.choice([None, *self.sealed]))
@@ -99,7 +113,18 @@ class Life(threading.Thread):
         files = make_files(chance)
         self.sender.fill(number, files)
         self.sender.seal(number)
+        self._note(number, base, files)
+
+    def _import(self) -> None:
+        base = self.sender.chance.choice([None, *self.sealed])
+        number = self.sender.create_version(base)
+        folder = self.sender.chance.choice(list(FOLDERS))
+        self.sender.bring(number, "store", f"{BUCKET}/{folder}")
+        self._note(number, base, FOLDERS[folder])
+
+    def _note(self, number: int, base: int | None, files: Files) -> None:
         self.sealed[number] = (self.sealed[base] if base else {}) | files
+        self.seals += 1
 
     def _post(self, number: int, what: str, **body: str) -> int:
         return self.sender.call("POST", f"{self.sender.versions}/{number}/{what}", json=body or None).status_code
@@ -120,19 +145,19 @@ class Life(threading.Thread):
 
 
 class PatientKiller(Killer):
-    """Lets at least one round come to its end between two kills: a busy machine may need long to start again."""
+    """Lets at least one version be sealed between two kills: a busy machine may need long to start a worker again."""
 
     lives: list[Life]
 
     def _kill(self, kind: str) -> None:
-        before = self._rounds()
-        end = time.monotonic() + 60
-        while self._rounds() == before and time.monotonic() < end and not any(life.error for life in self.lives):
+        before = self._seals()
+        # A life that waits in vain ends with an error.
+        while self._seals() == before and not any(life.error for life in self.lives):
             time.sleep(self._chance.uniform(0.02, 0.3))
         super()._kill(kind)
 
-    def _rounds(self) -> int:
-        return sum(life.rounds for life in self.lives)
+    def _seals(self) -> int:
+        return sum(life.seals for life in self.lives)
 
 
 def make_files(chance: random.Random) -> Files:
@@ -141,7 +166,23 @@ def make_files(chance: random.Random) -> Files:
     return shared | {f"own/{chance.randrange(6)}": chance.randbytes(chance.randint(1, 30_000)) for _ in range(3)}
 
 
-def drill(folder: Path, *, kills: int, seed: int, **variables: str) -> dict[str, int]:
+def connect(sender: LiveSender, server: S3Server) -> None:
+    """Fill a store, and give the team a connection to it."""
+    client = s3_client(server)
+    with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(Bucket=BUCKET)
+    for folder, files in FOLDERS.items():
+        for path, data in files.items():
+            client.put_object(Bucket=BUCKET, Key=f"{folder}/{path}", Body=data)
+    made = sender.call(
+        "POST",
+        f"/api/v1/teams/{sender.application.team}/connections",
+        json={"name": "store", "provider": "minio", "values": settings_of(server)},
+    )
+    assert made.status_code == 201, made.text
+
+
+def drill(folder: Path, server: S3Server, *, kills: int, seed: int, **variables: str) -> dict[str, int]:
     """Let three datasets live while processes are killed; return how many rounds and what was collected."""
     chance = random.Random(seed)
     with serve_application(folder, **HURRY, **variables) as application:
@@ -153,6 +194,7 @@ def drill(folder: Path, *, kills: int, seed: int, **variables: str) -> dict[str,
             sender = LiveSender(application, f"life{number}", random.Random(seed * 10 + number))
             sender.create_dataset()
             lives.append(Life(sender, lambda: not killer.is_alive()))
+        connect(lives[0].sender, server)
         killer.start()
         for life in lives:
             life.start()
@@ -215,15 +257,15 @@ def check_rest(application: LiveApplication) -> Mapping[bytes, int]:
     return found
 
 
-def test_killed_three_times(tmp_path: Path) -> None:
-    figures = drill(tmp_path / "application", kills=3, seed=4)
+def test_killed_three_times(tmp_path: Path, s3_server: S3Server) -> None:
+    figures = drill(tmp_path / "application", s3_server, kills=3, seed=4)
     assert figures["rounds"] > 5
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_twenty_times(tmp_path: Path, vendor: str, seed: int) -> None:
+def test_killed_twenty_times(tmp_path: Path, s3_server: S3Server, vendor: str, seed: int) -> None:
     variables = {"DATABASE_URL": start_postgresql()} if vendor == "postgresql" else {}
-    figures = drill(tmp_path / "application", kills=20, seed=500 + seed, **variables)
+    figures = drill(tmp_path / "application", s3_server, kills=20, seed=500 + seed, **variables)
     assert figures["rounds"] > 30

@@ -46,6 +46,12 @@ def s3_client(server: S3Server) -> S3Client:
     )
 
 
+def settings_of(server: S3Server) -> dict[str, str]:
+    """Return what a connection to the server is made of."""
+    keys = {"access_key": server.access_key, "secret_key": server.secret_key}
+    return {"endpoint": server.endpoint, "access": "keys", **keys}
+
+
 @dataclass
 class Bucket:
     """A folder of its own in a bucket that all tests share: SeaweedFS sets space aside for every bucket.
@@ -104,10 +110,9 @@ class Importer:
     def create(cls, server: S3Server, *, endpoint: str = "", **values: str) -> Importer:
         """Make a team that reaches the server, at its own address or another one."""
         team = make_team()
-        settings = {"endpoint": endpoint or server.endpoint, "access_key": server.access_key}
-        settings |= {"secret_key": server.secret_key, "access": "keys"}
+        given = settings_of(server) | ({"endpoint": endpoint} if endpoint else {}) | values
         admin = make_member(team, Role.ADMIN)
-        connection = create_connection(admin, team=team.name, name="store", provider="minio", values=settings | values)
+        connection = create_connection(admin, team=team.name, name="store", provider="minio", values=given)
         return cls(team, make_member(team), connection)
 
     def start(self, source_path: str, *, name: str = "images", **options: Any) -> Import:

@@ -17,6 +17,7 @@ from tests.uploads.sender import OCTETS, TUS, metadata
 
 SMALL_BYTES = 200_000
 PIECE_BYTES = 150_000
+# Without a start of the application in between: where it is killed again and again, each start begins anew.
 PATIENCE_SECONDS = 90
 # Gateway trouble, another request that is not known to be dead yet, and a database that is busy.
 TRY_AGAIN = {423, 502, 503, 504}
@@ -57,21 +58,25 @@ class LiveSender:
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request again and again until the server answers; no answer may be a server error."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
         while True:
             try:
                 answer = self.once(method, path, **options)
             except requests.RequestException:
-                if time.monotonic() > end:
+                if self.is_too_long(began):
                     raise
                 self.retries += 1
                 self.on_trouble()
                 time.sleep(0.05)
                 continue
-            if answer.status_code not in TRY_AGAIN or time.monotonic() > end:
+            if answer.status_code not in TRY_AGAIN or self.is_too_long(began):
                 assert answer.status_code < 500, f"{method} {path}: {answer.text}"
                 return answer
             time.sleep(0.05)
+
+    def is_too_long(self, began: float) -> bool:
+        """Tell whether something that began then should have come to its end, if it ever does."""
+        return time.monotonic() > max(began, self.application.ready_at) + PATIENCE_SECONDS
 
     def once(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send a request once."""
@@ -93,7 +98,9 @@ class LiveSender:
             {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for path, data in files.items()
         ]
+        began = time.monotonic()
         while True:
+            assert not self.is_too_long(began), f"{self.name}@{number} is not filled"
             answer = self.call("POST", f"{self.versions}/{number}/plan", json={"files": listed})
             assert answer.status_code == 200, answer.text
             missing = [item for item in answer.json()["files"] if item["state"] != "stored"]
@@ -108,7 +115,7 @@ class LiveSender:
 
     def seal(self, number: int) -> dict[str, Any]:
         """Ask for the seal until it is under way; return the version once it is available."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        began = time.monotonic()
         while True:
             version: dict[str, Any] = self.call("GET", f"{self.versions}/{number}").json()
             assert version["status"] != "error", version["error"]
@@ -117,8 +124,23 @@ class LiveSender:
             if version["status"] == "uploading":
                 answer = self.call("POST", f"{self.versions}/{number}/seal")
                 assert answer.status_code in {202, 409}, answer.text
-            assert time.monotonic() < end, f"{version['status']} for too long"
+            assert not self.is_too_long(began), f"{self.name}@{number} is {version['status']} for too long"
             time.sleep(0.05)
+
+    def bring(self, number: int, connection: str, source_path: str) -> dict[str, Any]:
+        """Import into an open version; return it once it is available."""
+        began = time.monotonic()
+        asked = {"connection": connection, "source_path": source_path}
+        # 409: it is under way, or over, but its answer was lost.
+        answer = self.call("POST", f"{self.versions}/{number}/import", json=asked)
+        assert answer.status_code in {202, 409}, answer.text
+        while True:
+            version: dict[str, Any] = self.call("GET", f"{self.versions}/{number}").json()
+            if version["status"] == "available":
+                return version
+            assert version["status"] in {"syncing", "pending"}, version
+            assert not self.is_too_long(began), f"{self.name}@{number} is {version['status']} for too long"
+            time.sleep(0.1)
 
     def _send_bundle(self, number: int, files: Mapping[str, bytes]) -> None:
         created = self.call("POST", f"{self.versions}/{number}/bundles", json={"paths": list(files)})
@@ -144,7 +166,9 @@ class LiveSender:
         self._append(url, data)
 
     def _append(self, url: str, data: bytes) -> None:
+        began = time.monotonic()
         while True:
+            assert not self.is_too_long(began), f"{url} does not come to its end"
             asked = self.call("HEAD", url, headers=TUS)
             # 410 would be a loss too: nobody ended it.
             assert asked.status_code == 200, asked.status_code
