@@ -18,7 +18,7 @@ from datasets_app.models import File, Version
 from datasets_app.services import downloads, raw_addresses
 from datasets_app.services.browsing import Entry, find_file, list_directory
 from datasets_app.services.comparing import MOST_ROWS, Change, compare_versions
-from datasets_app.services.croissant import describe_version
+from datasets_app.services.croissant import describe_as_croissant
 from datasets_app.services.manifests import manifest_lines
 from datasets_app.services.previewing import open_member
 from datasets_app.services.versions import find_version
@@ -307,7 +307,7 @@ def croissant(request: ApiRequest, team: Path[str], name: Path[str], number: Pat
     version = _find(request, team, name, number)
     # A proxy may have told this request another host or port than people use.
     here = urlsplit(settings.PUBLIC_URL or request.build_absolute_uri("/"))
-    document = describe_version(request.auth, version=version, origin=f"{here.scheme}://{here.netloc}")
+    document = describe_as_croissant(request.auth, version=version, origin=f"{here.scheme}://{here.netloc}")
     response = HttpResponse(json.dumps(document, indent=2), content_type="application/ld+json")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.croissant.json"'
     return response

@@ -87,7 +87,7 @@ CONTEXT: Final[dict[str, Any]] = {
 }
 
 
-def describe_version(actor: User, *, version: Version, origin: str) -> dict[str, Any]:
+def describe_as_croissant(actor: User, *, version: Version, origin: str) -> dict[str, Any]:
     """Return the document; `origin` is what this server's addresses begin with, without a slash at the end."""
     root = sealed_root(actor, version=version)
     dataset = version.dataset
