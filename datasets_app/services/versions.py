@@ -18,6 +18,7 @@ from datasets_app.models import (
     Dataset,
     Directory,
     Import,
+    ImportPart,
     StagedFile,
     StagedMove,
     StagedRemoval,
@@ -32,11 +33,12 @@ from datasets_app.queue import enqueue
 from datasets_app.services import content, manifests, trees
 from datasets_app.services.damage_places import find_in_tree
 from datasets_app.services.damages import mark_version
-from datasets_app.services.finishing import finish_arrived
+from datasets_app.services.finishing import UNFINISHED, finish_arrived
 from datasets_app.services.labels import find_number
 from datasets_app.services.recipes import composed_entries, is_composed
 from datasets_app.services.staged import lock_open
 from datasets_app.services.summaries import want_summary
+from datasets_app.services.uploads import end_uploads
 from datasets_app.store.merkle import FileEntry, TreeBuilder, TreeError
 from datasets_app.store.overlay import Child, Graft, Overlay
 from datasets_app.store.paths import from_key
@@ -138,12 +140,15 @@ def abandon_version(actor: User, *, version: Version) -> None:
     require(actor, "version.abandon", version)
     with transaction.atomic():
         lock_open(version, is_filled=False)
-        uploads = list(version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True))
+        bodies = list(version.uploads.exclude(status=Upload.Status.FINISHED).values_list("pk", flat=True))
+        # What a large file of an import has brought so far.
+        parts = ImportPart.objects.filter(run__version=version, staged_as__isnull=False)
+        bodies += [body for body in parts.values_list("staged_as", flat=True) if body is not None]
         version.staged.all().delete()
         AuditEvent.objects.record(actor, team=version.dataset.team, verb="abandoned version", subject=version.label)
         Version.objects.filter(pk=version.pk).delete()
-    for upload_id in uploads:
-        content.staging().remove(upload_id)
+    for body in bodies:
+        content.staging().remove(body)
 
 
 def seal_version(actor: User, *, version: Version) -> Version:
@@ -295,17 +300,24 @@ def _seal(version: Version, lease: uuid.UUID) -> bool:
 
 
 def clear_staged(version_id: int) -> None:
-    """Delete what was staged for a sealed version, in slices, so that other writers need not wait for long."""
+    """Delete what was staged for a sealed version, in slices, so that other writers need not wait for long.
+
+    Uploads that none of its files came from, such as a bundle whose files were all replaced, end here: nothing can be
+    sent to a sealed version, and what they brought so far takes room.
+    """
+    end_uploads(Upload.objects.filter(version=version_id, status__in=UNFINISHED).values_list("pk", flat=True))
     for model in (StagedFile, StagedRemoval, StagedMove):
         while some := list(model.objects.filter(version=version_id).values_list("pk", flat=True)[:DELETED_AT_ONCE]):
             model.objects.filter(version=version_id, pk__lte=max(some), pk__gte=min(some)).delete()
 
 
 def clear_leftovers() -> None:
-    """Delete what a worker that died after a seal left staged."""
-    sealed = StagedFile.objects.filter(version__status=Version.Status.AVAILABLE)
-    for version_id in set(sealed.order_by().values_list("version", flat=True)[:DELETED_AT_ONCE]):
-        clear_staged(version_id)
+    """Delete what a worker that died after a seal left staged, or under way."""
+    staged, unfinished = StagedFile.objects.all(), Upload.objects.filter(status__in=UNFINISHED)
+    for rows in (staged, unfinished):
+        sealed = rows.filter(version__status=Version.Status.AVAILABLE).order_by()
+        for version_id in set(sealed.values_list("version", flat=True)[:DELETED_AT_ONCE]):
+            clear_staged(version_id)
 
 
 def _give_up(version: Version, lease: uuid.UUID, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from django.utils import timezone
 
 from datasets_app import tasks
 from datasets_app.errors import Gone
-from datasets_app.models import Blob, Pack, StagedFile, Upload
-from datasets_app.services import content, uploads
+from datasets_app.models import Blob, Import, ImportPart, Pack, StagedFile, Upload
+from datasets_app.services import content, uploads, versions
 from tests.uploads.sender import OCTETS, TUS, Sender, metadata
 
 if TYPE_CHECKING:
@@ -119,6 +120,37 @@ def test_an_abandoned_version_takes_its_uploads_with_it(sender: Sender, url: str
     assert sender.head(url).status_code == 404
     assert sender.patch(url, 4, BODY[4:]).status_code == 404
     assert not content.staging().path(upload.pk).exists()
+
+
+def test_an_abandoned_version_takes_what_an_import_brought_so_far(sender: Sender) -> None:
+    body = uuid.uuid4()
+    content.staging().create(body)
+    run = Import.objects.create(version=sender.version, connection_name="store", provider="minio", source_path="big")
+    ImportPart.objects.create(run=run, file_count=1, size=100, files=b"", staged_as=body, staged_size=50)
+    assert sender.post("abandon").status_code == 204
+    assert not content.staging().path(body).exists()
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_seal_ends_what_is_still_under_way(sender: Sender, monkeypatch: pytest.MonkeyPatch, *, dies: bool) -> None:
+    """A bundle whose files were all replaced: nothing can be sent to a sealed version, and its bytes take room."""
+    sender.send({"here": BODY})
+    sender.plan({"a": b"one", "b": b"two"})
+    left = sender.post("bundles", {"paths": ["a", "b"]})["Location"]
+    assert sender.patch(left, 0, b"on").status_code == 204
+    upload = left.rpartition("/")[2]
+    assert {item["state"] for item in sender.plan({"a": BODY, "b": BODY}).values()} == {"stored"}
+    if dies:
+        with monkeypatch.context() as dying:
+            dying.setattr(versions, "clear_staged", lambda _version_id: None)
+            sender.seal()
+        assert Upload.objects.get(pk=upload).status == "receiving"
+        sender.version.staged.all().delete()
+        tasks.reap()
+    else:
+        sender.seal()
+    assert Upload.objects.get(pk=upload).status == "removed"
+    assert not content.staging().path(uuid.UUID(upload)).exists()
 
 
 @pytest.mark.parametrize("way", ["one request", "two requests", "with the creation", "head", "worker"])
