@@ -118,11 +118,10 @@ def compare_versions(  # noqa: PLR0913 - one argument for each control of the li
         raise invalid_field("limit", f"A page has from 1 to {MOST_ROWS} rows.")
     after = _decode(cursor) if cursor else ""
     roots = _root(old), _root(new)
-    counted = list(islice(walk_differences(*roots), MOST_COUNTED + 1))
+    units = _count_differences(roots, expand=expand)
     tallies = None
     found: Iterator[tuple[str, Change | None]]
-    if len(counted) <= MOST_COUNTED:
-        units = find_renames(counted)
+    if units is not None:
         tallies = _count(units)
         wanted = [unit for unit in units if not kind or _kind(unit) == kind]
         found = _from_units(wanted, after, expand=expand)
@@ -138,6 +137,15 @@ def _root(version: Version) -> int:
     if version.root_id is None:
         raise Conflict(f"{version.label} is {version.status}: it can be compared once it is sealed.")
     return version.root_id
+
+
+def _count_differences(roots: tuple[int, int], *, expand: bool) -> list[Difference | Renamed] | None:
+    """Give all differences; None when they are too many, or files in whole folders that `expand` shows are."""
+    counted = list(islice(walk_differences(*roots), MOST_COUNTED + 1))
+    if len(counted) > MOST_COUNTED:
+        return None
+    renames = find_renames(counted)
+    return renames.units if renames.is_complete or not expand else None
 
 
 def _take(found: Iterator[tuple[str, Change | None]], limit: int) -> tuple[list[Change], str | None]:

@@ -12,7 +12,7 @@ from datasets_app.store.paths import KEY_SEPARATOR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# So many entries of folders are looked at; what a larger folder holds may be shown as added and removed instead.
+# So many entries of folders are looked at; what more of them hold is not told apart here.
 MOST_LOOKED_AT = 20_000
 
 
@@ -28,6 +28,16 @@ class Renamed(NamedTuple):
     def is_directory(self) -> bool:
         """Whether this stands for everything below it."""
         return self.key.endswith(KEY_SEPARATOR)
+
+
+class Renames(NamedTuple):
+    """All differences, renames among them, in the order of (new) keys.
+
+    Not `is_complete` where folders hold too much to be looked at: files in them may be renamed all the same.
+    """
+
+    units: list[Difference | Renamed]
+    is_complete: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -69,24 +79,25 @@ class _Node:
                 above = above.parent
 
 
-def find_renames(differences: list[Difference]) -> list[Difference | Renamed]:
-    """Join what was removed and added into renames; the result is in the order of (new) keys.
+def find_renames(differences: list[Difference]) -> Renames:
+    """Join what was removed and added into renames.
 
     A folder is one rename when it is the same inside; otherwise what it holds is looked at.
     """
     added = [_Node(found.key, found.new) for found in differences if found.old is None and found.new is not None]
     removed = [_Node(found.key, found.old) for found in differences if found.new is None and found.old is not None]
     if not added or not removed:
-        return list(differences)
+        return Renames(list(differences))
+    is_complete = True
     _match(added, removed)
     both = [node for node in (*added, *removed) if node.partner is None]
     if any(node.partner is None for node in added) and any(node.partner is None for node in removed):
-        _look_inside(both)
+        is_complete = _look_inside(both)
         _match(added, removed)
     result: list[Difference | Renamed] = [found for found in differences if found.old and found.new]
     result += _units(added, is_new=True)
     result += _units(removed, is_new=False)
-    return sorted(result, key=lambda unit: unit.key)
+    return Renames(sorted(result, key=lambda unit: unit.key), is_complete)
 
 
 def _match(added: list[_Node], removed: list[_Node]) -> None:
@@ -123,19 +134,20 @@ def _all(nodes: list[_Node]) -> list[_Node]:
     return found
 
 
-def _look_inside(nodes: list[_Node]) -> None:
-    """Look up what unmatched folders hold, level by level, as far as the budget goes."""
+def _look_inside(nodes: list[_Node]) -> bool:
+    """Look up what unmatched folders hold, level by level, as far as the budget goes; tell whether it was enough."""
     left = MOST_LOOKED_AT
     waiting = [node for node in nodes if node.side.is_directory]
     for node in waiting:
         for found in walk_differences(NOTHING, node.side.ref):
             if left == 0:
                 node.children.clear()
-                return
+                return False
             left -= 1
             if found.new is not None:
                 node.children.append(_Node(node.key + found.key, found.new, node))
         waiting += [child for child in node.children if child.side.is_directory]
+    return True
 
 
 def _units(nodes: list[_Node], *, is_new: bool) -> Iterator[Difference | Renamed]:

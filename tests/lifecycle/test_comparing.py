@@ -313,6 +313,19 @@ def test_too_many_copies_are_no_rename(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_renamed_files_in_folders_that_hold_too_much_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few folders differ, as wholes, and so are counted; when every file is shown, those of them that moved are too."""
+    monkeypatch.setattr(renames, "MOST_LOOKED_AT", 3)
+    old = {f"a/{n}": b"%d" % n for n in range(5)} | {"kept": b""}
+    new = {f"b/x{n}": b"%d" % n for n in range(5)} | {"b/new": b"new", "kept": b""}
+    folders = compare(old, new)
+    assert lines(folders) == [("removed", "a/", None), ("added", "b/", None)]
+    assert folders.tallies is not None
+    files = compare(old, new, expand=True)
+    assert lines(files) == [("added", "b/new", None), *(("renamed", f"b/x{n}", f"a/{n}") for n in range(5))]
+    assert files.tallies is None
+
+
 def test_too_many_folders_to_look_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "MOST_COUNTED", 0)
     monkeypatch.setattr(file_renames, "MOST_FOLDERS", 2)
