@@ -251,15 +251,23 @@ def search(files: int) -> dict[str, Any]:
         "an ending that no file has": Search(suffix="json"),
         "a size that many have": Search(least_size=10),
         "a size that none has": Search(least_size=10 * BLOB_BYTES),
+        "name, ending and size together: many files": Search(
+            text="7", suffix="bin", least_size=10, most_size=BLOB_BYTES
+        ),
+        "name, ending and size together: one file": Search(text=last, suffix="bin", least_size=10),
     }
 
-    def find(wanted: Search) -> Callable[[], None]:
+    def find(wanted: Search, page: int = 1) -> Callable[[], None]:
         def once() -> None:
-            search_files(actor, version=version, search=wanted)
+            search_files(actor, version=version, search=wanted, page=page)
 
         return once
 
-    return {name: _milliseconds(find(wanted)) for name, wanted in asked.items()}
+    found = {name: _milliseconds(find(wanted)) for name, wanted in asked.items()}
+    # Pages by number pass over what is before them; those of the API go on where the one before ended.
+    hundredth = files // 10_000
+    found[f"page {hundredth} of a part of many names"] = _milliseconds(find(Search(text="sample-0"), page=hundredth))
+    return found
 
 
 def _api_call(actor: User, version: Version) -> Callable[[str, str | None], None]:

@@ -78,7 +78,7 @@ def empty_guarded_tables() -> None:
 
     staged = (models.StagedFile, models.StagedMove)
     facts = (models.Label, models.Lineage, models.VersionSpace)
-    tables = (models.JobDataset, models.Version, models.File, models.Subdirectory, models.Directory)
+    tables = (models.JobDataset, models.Version, models.File, models.NameList, models.Subdirectory, models.Directory)
     with transaction.atomic(), connection.cursor() as cursor:
         models.Door.objects.create(name="purge")
         marks = (models.UnreferencedDirectory, models.UnreferencedBlob, models.RetiredPack)

@@ -24,7 +24,7 @@ from datasets_app.models.space import SpaceSample, VersionSpace
 from datasets_app.models.summary import Summary
 from datasets_app.models.team import NAME_PATTERN, NAME_RULE, Invitation, Membership, Role, Team, User
 from datasets_app.models.token import ApiToken
-from datasets_app.models.tree import Directory, File, Subdirectory
+from datasets_app.models.tree import Directory, File, NameList, Subdirectory
 from datasets_app.models.upload import StagedFile, StagedMove, StagedRemoval, Upload
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "Label",
     "Lineage",
     "Membership",
+    "NameList",
     "Pack",
     "RememberedObject",
     "RemovedObject",

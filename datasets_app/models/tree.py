@@ -85,3 +85,21 @@ class File(models.Model):
     def __str__(self) -> str:
         """Return the name."""
         return self.name
+
+
+class NameList(models.Model):
+    """Names of some files of a directory as one text, for the search alone: see `store.name_lists`."""
+
+    directory = models.ForeignKey(Directory, on_delete=models.CASCADE, related_name="+", db_index=False)
+    first = models.CharField(max_length=255)
+    last = models.CharField(max_length=255)
+    names = models.TextField()
+    least_size = models.PositiveBigIntegerField()
+    most_size = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(name="name_list_first", fields=("directory", "first")),)
+
+    def __str__(self) -> str:
+        """Return which files it is about."""
+        return f"{self.first} to {self.last}"

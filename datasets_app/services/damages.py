@@ -12,6 +12,7 @@ from datasets_app.models import Blob, Damage, DamagedPath, Directory, StagedFile
 from datasets_app.models.bulk import insert_rows
 from datasets_app.models.fields import below
 from datasets_app.services.damage_places import find_unmarked
+from datasets_app.store.paths import parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 20
 MOST_LOOKED_AT = 100_000
+# Paths looked up in one statement.
+LOOKUP = 500
 LOST = "The stored bytes of this file were lost. Send it again."
 
 
@@ -120,6 +123,19 @@ def damaged_among(version: Version, folder: str, paths: Sequence[str]) -> set[st
     skipped = len(folder) + 1 if folder else 0
     touched = {path[skipped:].partition("/")[0] for path in below_it.values_list("path", flat=True)[:MOST_LOOKED_AT]}
     return {path for path in paths if path[skipped:] in touched}
+
+
+def damaged_files(version: Version, paths: Sequence[str]) -> set[str]:
+    """Return those of the version's files, wherever they lie, whose bytes or whose folders are damaged."""
+    mine = _open_paths().filter(version=version)
+    if not mine.exists():
+        return set()
+    above = {path: {"", path, *parents(path)} for path in paths}
+    wanted = sorted(set().union(*above.values()))
+    known: set[str] = set()
+    for start in range(0, len(wanted), LOOKUP):
+        known.update(mine.filter(path__in=wanted[start : start + LOOKUP]).values_list("path", flat=True))
+    return {path for path, places in above.items() if places & known}
 
 
 def _open_paths() -> QuerySet[DamagedPath]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from heapq import merge
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 
-from datasets_app.models import Directory, File, Subdirectory, UnreferencedDirectory
+from datasets_app.models import Directory, File, NameList, Subdirectory, UnreferencedDirectory
 from datasets_app.models.bulk import insert_rows
 from datasets_app.models.holding import hold_rows, unmark
+from datasets_app.store.name_lists import LEAST_FILES, list_names
 from datasets_app.store.overlay import Child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from datasets_app.store.merkle import Node
+    from datasets_app.store.merkle import FileRow, Node
 
 T = TypeVar("T")
 
@@ -30,11 +32,12 @@ class VanishedDirectoryError(Exception):
 
 
 class _Pending(NamedTuple):
-    """A directory waiting to be written: its totals, its files (name, blob id) and subdirectories (name, digest)."""
+    """A directory waiting to be written: its totals, what gives its files (each time anew), and its subdirectories."""
 
     file_count: int
     size: int
-    files: list[tuple[str, int]]
+    rows: int
+    files: Callable[[], Iterable[FileRow]]
     subdirectories: list[tuple[str, bytes]]
 
 
@@ -52,17 +55,19 @@ def write_tree(nodes: Iterable[Node], *, progress: Callable[[int], None]) -> int
         root = node.digest
         if node.digest in batch:
             continue
-        files = list(islice(((row.name, row.ref) for row in node.files), BATCH_ROWS))
+        files = list(islice(node.files, BATCH_ROWS))
         subdirectories = [(row.name, row.digest) for row in node.subdirectories]
+        totals = (node.file_count, node.size)
         if len(files) == BATCH_ROWS:
             # Too many to hold: what waits is written first, then this directory alone, straight from the spool.
             _write(batch, progress)
             batch, rows = {}, 0
-            pending = _Pending(node.file_count, node.size, [], subdirectories)
-            _write({node.digest: pending}, progress, big=((row.name, row.ref) for row in node.files))
+            straight = _Pending(*totals, 1 + len(subdirectories), partial(getattr, node, "files"), subdirectories)
+            _write({node.digest: straight}, progress)
             continue
-        batch[node.digest] = _Pending(node.file_count, node.size, files, subdirectories)
-        rows += 1 + len(files) + len(subdirectories)
+        pending = _Pending(*totals, 1 + len(files) + len(subdirectories), files.__iter__, subdirectories)
+        batch[node.digest] = pending
+        rows += pending.rows
         if rows >= BATCH_ROWS:
             _write(batch, progress)
             batch, rows = {}, 0
@@ -83,8 +88,8 @@ def hold_tree(root_id: int) -> None:
     unmark(UnreferencedDirectory, [root_id])
 
 
-def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: Iterable[tuple[str, int]] = ()) -> None:
-    """Insert those of `batch` that are new, in one transaction; `big` are more files of its only directory."""
+def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None]) -> None:
+    """Insert those of `batch` that are new, in one transaction."""
     if not batch:
         return
     with transaction.atomic():
@@ -105,14 +110,26 @@ def _write(batch: dict[bytes, _Pending], progress: Callable[[int], None], big: I
         children = ids | _share(wanted.union(batch).difference(ids))
         if not wanted <= children.keys():
             raise VanishedDirectoryError
-        files = ((ids[d], name, blob) for d, pending in new.items() for name, blob in pending.files)
-        large = ((pk, name, blob) for pk in ids.values() for name, blob in big)
-        insert_rows(File, ("directory_id", "name", "blob_id"), chain(files, large))
+        _insert_files({ids[digest]: pending.files for digest, pending in new.items()})
         edges = ((ids[d], name, children[c]) for d, pending in new.items() for name, c in pending.subdirectories)
         insert_rows(Subdirectory, ("parent_id", "name", "child_id"), edges)
         for some in _slices(list(ids.values())):
             Directory.objects.filter(pk__in=some).update(closed=True)
-    progress(sum(1 + len(p.files) + len(p.subdirectories) for p in batch.values()))
+    progress(sum(pending.rows for pending in batch.values()))
+
+
+def _insert_files(directories: dict[int, Callable[[], Iterable[FileRow]]]) -> None:
+    """Insert the files of new directories, by their ids, and the lists of their names."""
+    rows = ((pk, row.name, row.ref) for pk, files in directories.items() for row in files())
+    insert_rows(File, ("directory_id", "name", "blob_id"), rows)
+    columns = ("directory_id", "first", "last", "names", "least_size", "most_size")
+    lists = (
+        (pk, *one)
+        for pk, files in directories.items()
+        if len(list(islice(files(), LEAST_FILES))) == LEAST_FILES
+        for one in list_names((row.name, row.size) for row in files())
+    )
+    insert_rows(NameList, columns, lists)
 
 
 def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -41,6 +41,7 @@ class FileRow(NamedTuple):
 
     name: str
     ref: int
+    size: int
 
 
 class SubdirectoryRow(NamedTuple):
@@ -219,7 +220,7 @@ class TreeBuilder:
                 if isinstance(entry, FileEntry):
                     _, sha256, size, ref = entry
                     here.lines.append(file_entry(name, sha256, size))
-                    here.files.recent.append((name, ref))
+                    here.files.recent.append((name, ref, size))
                     here.file_count += 1
                     here.size += size
                 else:

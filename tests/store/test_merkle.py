@@ -18,8 +18,10 @@ from datasets_app.store.merkle import (
     EmptyTree,
     FileAndDirectory,
     FileEntry,
+    FileRow,
     Node,
     OutOfOrder,
+    SubdirectoryRow,
     TreeBuilder,
     TreeEntry,
 )
@@ -62,7 +64,7 @@ def drain(nodes: Iterable[Node]) -> list[Node]:
 
 def read_back(nodes: Iterable[Node]) -> tuple[dict[str, int], Node]:
     """Put the rows together again as a database would: (ref by path, the root)."""
-    stored: dict[int, tuple[list[tuple[str, int]], list[tuple[str, bytes, int | None]]]] = {}
+    stored: dict[int, tuple[list[FileRow], list[SubdirectoryRow]]] = {}
     digests: dict[int, bytes] = {}
     number = count(1)
     last: Node | None = None
@@ -77,7 +79,7 @@ def read_back(nodes: Iterable[Node]) -> tuple[dict[str, int], Node]:
 
     def walk(ref: int, prefix: str) -> Iterator[tuple[str, int]]:
         files, subdirectories = stored[ref]
-        for name, blob in files:
+        for name, blob, _size in files:
             yield prefix + name, blob
         for name, digest, child in subdirectories:
             assert child is not None
