@@ -1,18 +1,39 @@
-"""Routes that look into files of a version: two side by side, and SQL over its tables."""
+"""Routes that look into a version: which files fit a search, two files side by side, and SQL over its tables."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ninja import Path, Router
+from ninja import Path, Query, Router, Schema
+from pydantic import Field
 
 from datasets_app.api.auth import ApiRequest
-from datasets_app.api.schemas import Answer, Body
+from datasets_app.api.files import EntryAnswer
+from datasets_app.api.schemas import Answer, Body, Page
 from datasets_app.errors import Unavailable
 from datasets_app.services.file_comparing import ask_tables, compare_files, find_pair
+from datasets_app.services.searching import PAGE_FILES, Search, find_files_page
 from datasets_app.services.versions import find_version
 
 router = Router()
+# What every database can compare a size with.
+MOST_SIZE = 2**63 - 1
+Size = Annotated[int, Field(ge=0, le=MOST_SIZE)]
+
+
+class SearchQuery(Schema):
+    """What to look for; all that is given must fit.
+
+    `q` is a part of the name (`cat_01`), a part of the path (`train/cat`), or a pattern (`*.jpg`, `a/**/cat_0?.png`),
+    in which capital letters count. `suffix` is an ending without its dot. Sizes are in bytes.
+    """
+
+    q: str = Field("", max_length=500)
+    suffix: str = Field("", max_length=50)
+    least_size: Size | None = None
+    most_size: Size | None = None
+    cursor: str | None = None
+    limit: int = PAGE_FILES
 
 
 class ComparisonAnswer(Answer):
@@ -51,6 +72,19 @@ class QueryAnswer(Answer):
     rows: list[list[str | None]]
     truncated: bool
     error: str
+
+
+@router.get(
+    "/{number}/search", response=Page[EntryAnswer], operation_id="search_files", summary="Find files", url_name="search"
+)
+def search(
+    request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], wanted: Query[SearchQuery]
+) -> Page[EntryAnswer]:
+    """Return one page of the files of a version that fit, folder by folder; without a condition, of all its files."""
+    version = find_version(request.auth, team=team, dataset=name, number=number)
+    asked = Search(wanted.q, wanted.suffix, wanted.least_size, wanted.most_size)
+    page = find_files_page(request.auth, version=version, search=asked, cursor=wanted.cursor, limit=wanted.limit)
+    return Page[EntryAnswer](items=[EntryAnswer.of(row) for row in page.items], next_cursor=page.next_cursor)
 
 
 @router.get(
