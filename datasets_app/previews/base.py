@@ -182,8 +182,8 @@ class Kind(ABC):
     parts: ClassVar[tuple[str, ...]] = ()
     # Parts that it gives as a Stream.
     streams: ClassVar[tuple[str, ...]] = ()
-    # The options that `show` heeds, where some are left to `arrange`; None: all.
-    options: ClassVar[tuple[str, ...] | None] = None
+    # The options to ask with instead where the budget is exceeded: a page that costs little.
+    frugal: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
         """Name the page's template after the kind, unless it says otherwise."""
@@ -204,6 +204,10 @@ class Kind(ABC):
     def is_text(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - for those that are
         """Tell whether a recognised file may be shown as text where `show` fails."""
         return False
+
+    def heed(self, ask: Ask) -> Ask:
+        """Leave out the options that `show` doesn't need, since they are left to `arrange`: what it gives is kept."""
+        return ask
 
     def arrange(self, page: Preview, ask: Ask) -> Preview:  # noqa: ARG002 - for those that have something to arrange
         """Choose what is shown of a kept page, in the process of the web server: only figures and texts."""

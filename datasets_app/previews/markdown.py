@@ -33,8 +33,9 @@ class MarkdownKind(Kind):
         decoded = decode_text(reader.read(0, MOST_BYTES))
         text = decoded[0] if decoded else ""
         facts, body = split_front_matter(text)
-        notes = [f"Only the first {MOST_BYTES // MIB} MiB are shown."] if reader.size > MOST_BYTES else []
-        return Preview("text/markdown", facts=facts, data={"html": render_markdown(body)}, notes=notes)
+        data = {"html": render_markdown(body), "is_cut": reader.size > MOST_BYTES}
+        notes = [f"Only the first {MOST_BYTES // MIB} MiB are rendered."] if data["is_cut"] else []
+        return Preview("text/markdown", facts=facts, data=data, notes=notes)
 
 
 def render_markdown(text: str) -> str:

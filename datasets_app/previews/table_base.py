@@ -38,6 +38,8 @@ class TableFile:
     opener_from: Callable[[int, int], Iterator[Any]] | None = None
     # The file, where it is one of Parquet.
     parquet: Any = None
+    # The same, opened by pyarrow.
+    parquet_file: Any = None
     tally: Tally = field(default_factory=Tally)
     # What is to be said of the table from the start.
     remarks: tuple[str, ...] = ()

@@ -47,7 +47,8 @@ def open_parquet(reader: Reader) -> TableFile:
             else:
                 start -= rows
 
-    return TableFile("Parquet", schema, file.metadata.num_rows, batches, opener_from=batches_from, parquet=source)
+    rows = file.metadata.num_rows
+    return TableFile("Parquet", schema, rows, batches, opener_from=batches_from, parquet=source, parquet_file=file)
 
 
 def _names(schema: Any, columns: int | None) -> list[str] | None:  # noqa: ANN401 - a pyarrow.Schema

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from datasets_app.previews import table_statistics
 from datasets_app.previews.base import MOST_COLUMNS, PAGE_ROWS, Ask, Kind, Preview, figure, shown
 from datasets_app.previews.table_files import TEXT_FORMATS, open_table, table_format
+from datasets_app.previews.table_footer import describe_footer
 from datasets_app.previews.table_sql import answer_query, cells, columns_of, connect, is_number, quoted, source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from datasets_app.previews.base import Reader
     from datasets_app.previews.table_base import TableFile
 
@@ -30,6 +33,7 @@ class TableKind(Kind):
 
     name: ClassVar[str] = "table"
     label: ClassVar[str] = "Table"
+    frugal: ClassVar[Mapping[str, str]] = {"view": "schema"}
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask magic and name."""
@@ -40,7 +44,7 @@ class TableKind(Kind):
         return table_format(head, name) in TEXT_FORMATS
 
     def show(self, reader: Reader, ask: Ask) -> Preview:
-        """Show a page of rows; with the option `view`, statistics or the answer to a query in SQL."""
+        """Show a page of rows; with the option `view`, the schema, statistics or the answer to a query in SQL."""
         table = open_table(reader, ask.name)
         try:
             page = self._show(table, ask)
@@ -65,6 +69,10 @@ class TableKind(Kind):
         notes: list[str] = []
         if view == "statistics":
             data, notes = table_statistics.measure(table)
+        elif view == "schema":
+            data, notes = describe_footer(table)
+            if data.get("groups"):
+                facts.append(("Row groups", data["groups"]))
         elif view == "sql":
             data = answer_query(source_of(table), ask.options.get("sql", ""))
         else:

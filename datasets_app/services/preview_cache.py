@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datasets_app.previews.base import Ask
 
 # Grows when a kind gives something else for the same bytes.
-FORMAT: Final = 2
+FORMAT: Final = 3
 # A failure may have been the load of the moment: it is believed this long.
 FAILURE_SECONDS: Final = 600
 

@@ -17,6 +17,7 @@ from datasets_app.previews.plain import PlainPreview, hex_lines, preview_plainly
 from datasets_app.previews.process import run_preview, stream_part
 from datasets_app.previews.registry import recognise, text_instead
 from datasets_app.previews.sandbox import Sandbox
+from datasets_app.previews.text import TextKind
 from datasets_app.services import preview_cache
 from datasets_app.services.content import read_blob
 
@@ -107,14 +108,21 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     if kind is None:
         return Shown(plain)
     ask = Ask(file.name.lower(), options=_clean(options))
+    text = text_instead(kind, head, file.name)
+    if text is not None and ask.options.get("as") == TextKind.name:
+        kind = text
     answer = _answer(file.blob, kind, ask)
     if isinstance(answer, Preview):
         return _shown(plain, kind, answer, ask)
-    text = text_instead(kind, head, file.name)
     lines = _answer(file.blob, text, ask) if text is not None else None
     if text is not None and isinstance(lines, Preview):
         lines.notes.insert(0, f"{answer} It is shown as text.")
         return _shown(plain, text, lines, ask)
+    less = Ask(ask.name, options=kind.frugal)
+    page = _answer(file.blob, kind, less) if kind.frugal else None
+    if isinstance(page, Preview):
+        page.notes.insert(0, str(answer))
+        return _shown(plain, kind, page, less)
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 
 
@@ -207,8 +215,7 @@ def answer_together(blobs: Sequence[Blob], kind: Kind, ask: Ask) -> Preview | Pr
 
 def _answer(blob: Blob, kind: Kind, ask: Ask, *, others: Sequence[Blob] = ()) -> Preview | Product | str:
     """Look into the cache, then into the file; a failure is a sentence."""
-    if kind.options is not None:
-        ask = Ask(ask.name, ask.part, {name: value for name, value in ask.options.items() if name in kind.options})
+    ask = kind.heed(ask)
     known = preview_cache.find(blob.hex, kind.name, ask)
     if known is not None:
         return known

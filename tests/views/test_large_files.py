@@ -1,0 +1,77 @@
+"""Pages of files that are too large for their previews: what can be shown is, with a way to the rest."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.test import Client
+from pytest_django.fixtures import Settings
+
+from datasets_app.models import Role
+from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
+
+pytestmark = pytest.mark.django_db
+
+URL = "/teams/vision/datasets/images/versions/1/files/"
+
+
+def client_of(files: Mapping[str, bytes]) -> Client:
+    version = make_available_version(make_dataset(make_team("vision"), "images"), files)
+    return page_client(make_member(version.dataset.team, Role.READER))
+
+
+def one_large_page() -> bytes:
+    """A Parquet file with 300 MB of text in one row group and one page of it, which can only be unpacked whole."""
+    rows = 10_000
+    table = pa.table(
+        {"id": pa.array(range(rows)), "text": pa.array(["x" * 30_000] * rows), "when": pa.array([1.5] * rows)}
+    )
+    sink = io.BytesIO()
+    with pq.ParquetWriter(
+        sink, table.schema, compression="zstd", use_dictionary=False, data_page_size=2**30, write_batch_size=rows
+    ) as writer:
+        writer.write_table(table, row_group_size=rows)
+    return sink.getvalue()
+
+
+def test_of_a_table_whose_pages_are_too_large_the_footer_is_shown(settings: Settings) -> None:
+    settings.PREVIEW_MEMORY_BYTES = 256 * 2**20
+    client = client_of({"a.parquet": one_large_page()})
+    for query in ("", "?sort=text", "?view=statistics"):
+        page = client.get(f"{URL}a.parquet{query}").content.decode()
+        assert "more memory than 256 MiB" in page
+        assert '<th scope="row" class="main wrap-any">text</th><td class="wrap-any">string</td>' in page
+        assert "1, the largest of 300 MB unpacked" in page
+        # Bounds of the numbers, and the first rows of what is small.
+        assert '<td class="clip">0</td><td class="clip">9999</td>' in page
+        assert '<td class="num">99</td><td class="num">1.5</td>' in page
+        assert "in hexadecimal" not in page
+
+
+def test_the_schema_of_any_table_is_a_view_of_its_own() -> None:
+    client = client_of({"a.csv": b"n,word\n1,a\n2,b\n"})
+    assert 'view=schema"' in client.get(f"{URL}a.csv").content.decode()
+    page = client.get(f"{URL}a.csv?view=schema").content.decode()
+    assert '<th scope="row" class="main wrap-any">word</th><td class="wrap-any">string</td>' in page
+    assert "Unpacked" not in page
+
+
+def test_of_long_markdown_the_first_part_is_rendered_and_the_rest_is_text() -> None:
+    long = b"# Title\n\n" + b"Some *words* of it.\n\n" * 60_000 + b"the very end\n"
+    client = client_of({"a.md": long, "b.md": b"# Short\n"})
+    page = client.get(f"{URL}a.md").content.decode()
+    assert "<h1>Title</h1>" in page
+    assert "Only the first 1 MiB are rendered." in page
+    assert 'href="?as=text">The whole file as text</a>' in page
+    text = client.get(f"{URL}a.md?as=text").content.decode()
+    assert "<h1>Title</h1>" not in text
+    assert "?as=text&amp;at=" in text
+    assert '<a href="?">Rendered</a>' in text
+    assert "the very end" in client.get(f"{URL}a.md?as=text&go=120003").content.decode()
+    short = client.get(f"{URL}b.md").content.decode()
+    assert "The whole file as text" not in short
+    assert "# Short" in client.get(f"{URL}b.md?as=text").content.decode()
