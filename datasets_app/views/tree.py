@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from datasets_app.errors import NotFound, Unavailable
 from datasets_app.forms import FileSearchForm
 from datasets_app.models import Directory
+from datasets_app.previews.archives import INTO
 from datasets_app.services.browsing import find_node, list_directory
 from datasets_app.services.damages import damaged_among
 from datasets_app.services.folders import count_types, describe_folder
@@ -122,6 +123,9 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
         return redirect("version_tree", team=team, name=name, number=number, path=path.strip("/"))
     shown = preview_file(node, options=request.GET.dict())
     member = request.GET.get("member", "") if shown.kind == "archive" else ""
+    as_text = request.GET.get("as", "")
+    # What the preview's links begin with.
+    kept = urlencode({name: value for name, value in (("member", member), ("as", as_text)) if value})
     folder = path.strip("/").rpartition("/")[0]
     context = tree_frame(version, path, is_directory=False) | {
         "file": node,
@@ -129,7 +133,11 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
         "shown": shown,
         "preview": shown.plain,
         "member": member,
-        "query": f"?{urlencode({'member': member})}&" if member else "?",
+        "as_text": as_text,
+        "query": f"?{kept}&" if kept else "?",
+        "back": _way_back(member),
+        # What the paths of its members begin with, where it is an archive itself.
+        "inside": f"{member}{INTO}" if member else "",
         "member_template": f"previews/{shown.member.template}.html" if shown.member else "",
         "preview_template": f"previews/{shown.template}.html",
         "beside": [f"{folder}/{one}".lstrip("/") for one in pictures_beside(node)] if shown.template == "image" else [],
@@ -139,6 +147,13 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
         "is_cut": node.blob.size > HEAD_BYTES,
     }
     return render(request, "tree/file_detail.html#preview" if is_part(request) else "tree/file_detail.html", context)
+
+
+def _way_back(member: str) -> str:
+    """Return the query that leads from a member to the folder that holds it, in its archive or in one inside of it."""
+    archive, _, path = member.rpartition(INTO)
+    options = {"member": archive, "in": path.rpartition("/")[0]}
+    return "?" + urlencode({name: value for name, value in options.items() if value})
 
 
 @require_safe

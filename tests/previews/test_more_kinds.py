@@ -66,8 +66,8 @@ def arranged(data: bytes, name: str, **options: str) -> dict[str, Any]:
     """What a page shows, after the web server has chosen from the kept index."""
     kind = recognise(data[: 64 * 1024], name)
     assert kind is not None
-    worker = {key: value for key, value in options.items() if kind.options is None or key in kind.options}
-    return kind.arrange(page(data, name, **worker), Ask(name, options=options)).data
+    ask = Ask(name, options=options)
+    return kind.arrange(page(data, name, **kind.heed(ask).options), ask).data
 
 
 @pytest.mark.parametrize(("name", "data"), ARCHIVES, ids=[name for name, _ in ARCHIVES])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import tarfile
 import zipfile
 from urllib.parse import unquote
 
@@ -126,7 +127,7 @@ def test_first_values_of_an_array_are_asked_for(client: Client) -> None:
 def test_rows_of_a_table_go_on(client: Client) -> None:
     page = show(client, "in/table.csv")
     assert '<td class="num">99</td>' in page
-    further = re.search(r'href="\?([^"]+)">Next rows', page)
+    further = re.search(r'href="\?([^"]+)"[^>]*>Next<', page)
     assert further is not None
     query = unquote(further[1]).replace("&amp;", "&")
     page = client.get(f"{URL}files/d/files.zip?{query}").content.decode()
@@ -134,6 +135,79 @@ def test_rows_of_a_table_go_on(client: Client) -> None:
     assert '<td class="num">199</td>' in page
     assert '<td class="num">200</td>' not in page
     assert 'class="column"' in show(client, "in/table.csv", view="statistics")
+
+
+def test_a_table_is_sorted_and_filtered(client: Client) -> None:
+    page = show(client, "in/table.csv")
+    order = re.search(r'href="\?([^"]+)"[^>]*>number<', page)
+    assert order is not None
+    assert order[1] == "member=in%2Ftable.csv&amp;sort=number"
+    page = show(client, "in/table.csv", sort="-number")
+    assert re.findall(r'<td class="num">(\d+)</td>', page)[:2] == ["249", "248"]
+    page = show(client, "in/table.csv", column="number", op="gt", value="247", sort="number")
+    assert re.findall(r'<td class="num">(\d+)</td>', page) == ["248", "249"]
+    assert '<input type="hidden" name="member" value="in/table.csv">' in page
+    assert 'href="?member=in%2Ftable.csv&amp;">Clear' in page
+
+
+def nested() -> bytes:
+    """A ZIP in a packed TAR in a ZIP in a ZIP."""
+    inner = packed({"deep/very.zip": packed({"a.txt": b"at the bottom"}), "deep/b.csv": b"n\n7\n"})
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:gz") as archive:
+        entry = tarfile.TarInfo("shard/inner.zip")
+        entry.size = len(inner)
+        archive.addfile(entry, io.BytesIO(inner))
+    return packed({"in/shard.tar.gz": sink.getvalue(), "in/odd!/name.txt": b"not nested"})
+
+
+@pytest.fixture
+def nest(client: Client) -> Client:
+    make_available_version(make_dataset(Team.objects.get(), "nested"), {"all.zip": nested()})
+    return client
+
+
+def open_at(client: Client, query: str) -> str:
+    answer = client.get(f"/teams/vision/datasets/nested/versions/1/files/all.zip{query}")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def link(page: str, words: str) -> str:
+    found = re.search(rf'href="([^"]+)"[^>]*>{words}</a>', page)
+    assert found is not None, words
+    return found[1].replace("&amp;", "&")
+
+
+def test_archives_in_archives_are_walked_by_their_links(nest: Client) -> None:
+    page = open_at(nest, "?in=in")
+    for words in ("shard.tar.gz", "shard", "inner.zip", "deep"):
+        page = open_at(nest, link(page, words))
+    assert "very.zip" in page
+    assert "<td" in open_at(nest, link(page, "b.csv"))
+    last = open_at(nest, link(page, "very.zip"))
+    assert "opened 3 deep. Download this one" in last
+    back = re.search(r'<a href="([^"]+)"><svg[^>]*><use[^>]*/?>(?:</use>)?</svg> Back to the archive', last)
+    assert back is not None
+    assert "b.csv" in open_at(nest, back[1].replace("&amp;", "&"))
+    assert "opened 3 deep" in open_at(nest, "?member=in/shard.tar.gz!/shard/inner.zip!/deep/very.zip!/a.txt")
+
+
+def test_a_member_of_a_member_can_be_had(nest: Client) -> None:
+    url = "/api/v1/teams/vision/datasets/nested/versions/1/members/all.zip"
+    answer = nest.get(url, {"member": "in/shard.tar.gz!/shard/inner.zip!/deep/b.csv"})
+    assert b"".join(answer.streaming_content) == b"n\n7\n"  # type: ignore[attr-defined]
+    answer = nest.get(url, {"member": "in/shard.tar.gz!/shard/inner.zip"})
+    whole = b"".join(answer.streaming_content)  # type: ignore[attr-defined]
+    assert zipfile.ZipFile(io.BytesIO(whole)).namelist() == ["deep/very.zip", "deep/b.csv"]
+    assert nest.get(url, {"member": "in/shard.tar.gz!/nothing"}).status_code == 503
+    answer = nest.get(url, {"member": "in/odd!/name.txt"})
+    assert b"".join(answer.streaming_content) == b"not nested"  # type: ignore[attr-defined]
+
+
+def test_what_is_no_archive_has_no_members(nest: Client) -> None:
+    page = open_at(nest, "?member=in/odd!/name.txt!/x")
+    assert "No preview of this file" in page
 
 
 def test_a_broken_one_can_be_had_and_says_why(client: Client) -> None:
