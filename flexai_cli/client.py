@@ -16,7 +16,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from flexai_cli.errors import UsageError
 from flexai_cli.labels import Label, parse_dataset, parse_label
 from flexai_cli.manifest import Listed, read_manifest
 from flexai_cli.progress import Progress
@@ -24,6 +23,7 @@ from flexai_cli.pull import Pull, PullOptions, PullResult, find_version
 from flexai_cli.push import Push, PushOptions, PushResult
 from flexai_cli.session import Session
 from flexai_cli.settings import Login, find_login
+from flexai_cli.teams import only_team
 
 if TYPE_CHECKING:
     from flexai_cli.filesystem import FlexaiFile
@@ -43,7 +43,13 @@ class Client:
         login = find_login(url, token, team)
         self.session = Session(login)
         if not login.team:
-            self.session.login = Login(login.url, login.token, self._only_team())
+            try:
+                team = only_team(self.session, "Give team=, or set FLEXAI_TEAM")
+            except BaseException:
+                # Nobody else could.
+                self.session.close()
+                raise
+            self.session.login = Login(login.url, login.token, team)
         self.datasets = Datasets(self)
 
     def __enter__(self) -> Self:
@@ -118,12 +124,6 @@ class Client:
     def team_of(self, label: Label) -> str:
         """Return the team that a name means."""
         return label.team or self.team
-
-    def _only_team(self) -> str:
-        teams = [str(row["name"]) for row in self.session.pages("teams")]
-        if len(teams) != 1:
-            raise UsageError(f"Which team? Give team= or set FLEXAI_TEAM (you are in {', '.join(teams) or 'none'}).")
-        return teams[0]
 
 
 class Datasets:

@@ -79,7 +79,8 @@ def forget_login() -> bool:
 def find_login(url: str = "", token: str = "", team: str = "") -> Login:
     """Arguments win over FLEXAI_URL, FLEXAI_TOKEN and FLEXAI_TEAM, and these over what was saved.
 
-    A saved token is sent only to the server that it was saved for. Raises SignInNeeded where one of the two is missing.
+    A saved token is sent only to the server that it was saved for, and a saved team goes with that token alone. Raises
+    SignInNeeded where server or token is missing.
     """
     url, token = url or os.environ.get("FLEXAI_URL", ""), token or os.environ.get("FLEXAI_TOKEN", "")
     try:
@@ -94,7 +95,8 @@ def find_login(url: str = "", token: str = "", team: str = "") -> Login:
     token = token or (ours.token if ours else "")
     if not token:
         raise SignInNeeded(f"There is no token for {url}. Run: flexai auth login --url {url}")
-    return Login(url, token, team or os.environ.get("FLEXAI_TEAM", "") or (ours.team if ours else ""))
+    saved_team = ours.team if ours and ours.token == token else ""
+    return Login(url, token, team or os.environ.get("FLEXAI_TEAM", "") or saved_team)
 
 
 def check_url(url: str) -> str:

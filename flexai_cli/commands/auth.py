@@ -13,6 +13,7 @@ from flexai_cli.errors import Problem, SignInNeeded, UsageError
 from flexai_cli.output import show
 from flexai_cli.session import Session
 from flexai_cli.settings import Login, check_url, find_login, forget_login, login_file, save_login, saved_login
+from flexai_cli.teams import CHOOSE, list_teams
 
 app = typer.Typer(help="Sign in to a server, and out.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def login(
         or _ask(f"API token (make one at {url}/account/)", "--token", hidden=True)
     )
     with Session(Login(url, token.strip())) as session:
-        teams = [str(row["name"]) for row in session.pages("teams")]
+        teams = [str(row["name"]) for row in list_teams(session)]
     if team and team not in teams:
         raise UsageError(f"You are not in a team {team}; this token knows {', '.join(teams) or 'none'}.")
     team = team or (teams[0] if len(teams) == 1 else "")
@@ -55,7 +56,9 @@ def status(json: Json = False) -> None:  # noqa: ARG001
             if error.status != 404:  # noqa: PLR2004 - an older server
                 raise
             me = {}
-        teams = [{"name": row["name"], "role": row["role"]} for row in session.pages("teams")]
+        teams = [{"name": row["name"], "role": row["role"]} for row in list_teams(session)]
+    names = [row["name"] for row in teams]
+    team = found.team or (names[0] if len(names) == 1 else "")
     token = me.get("token") or {}
     ends = token.get("expires_at")
     lines = [
@@ -64,9 +67,9 @@ def status(json: Json = False) -> None:  # noqa: ARG001
         f"Token    {token.get('name', '?')}, may do at most: {token.get('scope', '?')}"
         + (f", ends {ends}" if ends else ""),
         f"Teams    {', '.join('{name} ({role})'.format(**row) for row in teams) or 'none'}",
-        f"In use   {found.team or (teams[0]['name'] if len(teams) == 1 else 'none chosen')}",
+        f"In use   {_team_in_use(team, names)}",
     ]
-    show({"url": found.url, "team": found.team or None, "teams": teams, "account": me}, "\n".join(lines))
+    show({"url": found.url, "team": team or None, "teams": teams, "account": me}, "\n".join(lines))
 
 
 @app.command()
@@ -77,6 +80,12 @@ def logout(json: Json = False) -> None:  # noqa: ARG001
         "Signed out. Revoke the token on your account page if nothing else uses it." if was else "Nobody was signed in."
     )
     show({"signed_out": was, "file": str(login_file())}, text)
+
+
+def _team_in_use(chosen: str, known: list[str]) -> str:
+    if not chosen:
+        return f"none. {CHOOSE}" if known else "none"
+    return chosen if chosen in known else f"{chosen}, which this token does not know"
 
 
 def _saved_url() -> str:

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from flexai_cli.errors import UsageError
+from flexai_cli.errors import Problem, UsageError
 from flexai_cli.labels import Label
 from flexai_cli.output import mode
 from flexai_cli.session import Session
 from flexai_cli.settings import find_login
+from flexai_cli.teams import explain_missing, only_team
 
 
 def _set_json(wanted: bool) -> bool:  # noqa: FBT001 - Typer's callback
@@ -28,7 +29,13 @@ Team = Annotated[str, typer.Option("--team", help="The team; by default FLEXAI_T
 def open_session(team: str = "") -> Iterator[tuple[Session, str]]:
     """Give a session and the team to work in: the one given, or the only one there is."""
     with Session(find_login(team=team)) as session:
-        yield session, session.login.team or only_team(session)
+        chosen = session.login.team or only_team(session)
+        try:
+            yield session, chosen
+        except Problem as error:
+            if error.status != 404:  # noqa: PLR2004
+                raise
+            raise explain_missing(session, chosen, error) from None
 
 
 @contextmanager
@@ -38,12 +45,3 @@ def open_for(label: Label, team: str = "") -> Iterator[tuple[Session, str]]:
         raise UsageError(f"--team {team} contradicts {label.team}/{label}.")
     with open_session(label.team or team) as opened:
         yield opened
-
-
-def only_team(session: Session) -> str:
-    """Return the caller's team, where there is just one."""
-    teams = [str(row["name"]) for row in session.pages("teams")]
-    if len(teams) != 1:
-        known = f"you are in {', '.join(teams)}" if teams else "you are in no team"
-        raise UsageError(f"Which team? Give --team or set FLEXAI_TEAM ({known}).")
-    return teams[0]
