@@ -128,6 +128,8 @@ def _complete(path: str, method: str, operation: dict[str, Any], schemas: dict[s
         if parameter["in"] == "path":
             example = PLAIN[parameter["schema"]["type"]] if example is None else example
             parameter["example"] = example if parameter["schema"]["type"] == "integer" else str(example)
+        elif parameter["in"] == "query" and parameter["required"]:
+            parameter["example"] = example
     if name in REPEATABLE and method == "post":
         operation["parameters"].append(KEY_PARAMETER)
 

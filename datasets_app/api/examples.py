@@ -36,6 +36,7 @@ REQUESTS: Final[dict[str, Any]] = {
     "leave_out_files": {"paths": ["train/broken.png"]},
     "create_bundle": {"paths": ["train/1.png", "train/2.png"]},
     "read_files": {"paths": ["train/1.png", "train/2.png"]},
+    "query_tables": {"files": "labels.csv", "sql": "SELECT label, count(*) FROM data GROUP BY label"},
     "start_import": {"connection": "archive", **SOURCE},
     "create_connection": {
         "name": "archive",
@@ -369,12 +370,14 @@ PLAIN: Final[dict[str, Any]] = {
     "date-time": LATER,
     "uuid": "0b6f3c2e-5c35-4d0e-9a53-9d0f6d8f7a11",
 }
-# Parts of addresses; those of a tag, and then those of an operation, go before the common ones.
+# Parts of addresses, and what must be asked; those of a tag, and then those of an operation, go before the common ones.
 PARAMETERS: Final[dict[str, Any]] = {
     "team": "vision",
     "name": "images",
     "number": 3,
     "other": 4,
+    "to": "4",
+    "member": "1.png",
     "path": "train/1.png",
     "label": "production",
     "digest": SHA256,
@@ -386,6 +389,7 @@ OPEN: Final = {"number": 5}
 OF_OPERATION: Final[dict[str, dict[str, Any]]] = {
     "preview_import": {"name": "archive"},
     "list_tree": {"path": "train"},
+    "read_member": {"path": "train.zip"},
     "read_output": {"path": "model.bin"},
     "plan_files": OPEN,
     "remove_paths": OPEN,
