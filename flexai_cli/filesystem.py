@@ -8,14 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-import httpx
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from flexai_cli.client import Client
 from flexai_cli.errors import Problem, UsageError
 from flexai_cli.labels import parse_label
 from flexai_cli.pull import find_version
-from flexai_cli.session import TRY_AGAIN
 
 BLOCK_BYTES: Final = 4 * 2**20
 PAGE_ROWS: Final = 1000
@@ -105,23 +103,18 @@ class FlexaiFileSystem(AbstractFileSystem):  # type: ignore[misc]
         session = self._client.session
         address = session.path(*self._version(path, *parts[:2]), "files", parts[2])
         wanted = f"bytes={start}-{'' if end is None else end - 1}"
-        for pause in session.pauses():
-            try:
-                with session.stream(
-                    "GET", address, headers={"Range": wanted} if start or end is not None else {}
-                ) as answer:
+        headers = {"Range": wanted} if start or end is not None else {}
+        try:
+            for attempt in session.attempts():
+                with attempt, session.stream("GET", address, headers=headers) as answer:
                     return answer.read()
-            except httpx.TransportError as error:
-                pause.after(error)
-            except Problem as error:
-                if error.status == 416:  # noqa: PLR2004 - beyond the end
-                    return b""
-                if error.status == 404:  # noqa: PLR2004
-                    raise FileNotFoundError(path) from None
-                if error.status not in TRY_AGAIN:
-                    raise
-                pause.after(error)
-        raise AssertionError("pauses() raises in the end")
+        except Problem as error:
+            if error.status == 416:  # noqa: PLR2004 - beyond the end
+                return b""
+            if error.status == 404:  # noqa: PLR2004
+                raise FileNotFoundError(path) from None
+            raise
+        raise AssertionError("attempts() raises in the end")
 
     def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **options: Any) -> FlexaiFile:
         if mode != "rb":

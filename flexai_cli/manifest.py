@@ -6,11 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import httpx
-
 from flexai_cli.digest import Root, TreeDigest, Twice
-from flexai_cli.errors import Problem
-from flexai_cli.session import TRY_AGAIN, Session
+from flexai_cli.session import Session
 
 
 class Listed(NamedTuple):
@@ -30,26 +27,14 @@ def read_manifest(session: Session, team: str, dataset: str, number: int) -> Ite
     """Every file of a sealed version. Memory does not grow with their number."""
     address = session.path("teams", team, "datasets", dataset, "versions", number, "manifest")
     done = 0
-    pauses = session.pauses()
-    while True:
-        before, pause = done, next(pauses)
-        try:
+    for attempt in session.attempts():
+        with attempt:
             # Always the same lines in the same order: after a broken connection, those that we had are skipped.
             for count, file in enumerate(_lines(session, address), start=1):
                 if count > done:
-                    done = count
+                    done, attempt.has_moved = count, True
                     yield file
-        except httpx.TransportError as error:
-            if done == before:
-                pause.after(error)
-        except Problem as error:
-            if error.status not in TRY_AGAIN:
-                raise
-            pause.after(error)
-        else:
             return
-        if done > before:
-            pauses = session.pauses()
 
 
 def _lines(session: Session, address: str) -> Iterator[Listed]:

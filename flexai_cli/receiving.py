@@ -14,12 +14,11 @@ from typing import Final
 
 import httpx
 
-from flexai_cli.errors import Problem
 from flexai_cli.manifest import Listed
 from flexai_cli.pipeline import LARGE_BYTES
 from flexai_cli.progress import Progress
 from flexai_cli.scan import PULL_FOLDER, reason_of
-from flexai_cli.session import TRY_AGAIN, Session
+from flexai_cli.session import Attempt, Session
 
 BLOCK_BYTES: Final = 2**20
 # Fetches of one file whose bytes turn out to be wrong.
@@ -56,23 +55,12 @@ class Receiver:
     def _fetch_small(self, files: Sequence[Listed]) -> None:
         """Fetch files back to back; whatever was complete when the connection broke is not asked for again."""
         left = list(files)
-        pauses = self._session.pauses()
-        while left:
-            pause = next(pauses)
-            before = len(left)
-            try:
-                self._read_bundle(left)
-            except httpx.TransportError as error:
-                if len(left) == before:
-                    pause.after(error)
-            except Problem as error:
-                if error.status not in TRY_AGAIN:
-                    raise
-                pause.after(error)
-            if len(left) < before:
-                pauses = self._session.pauses()
+        for attempt in self._session.attempts():
+            with attempt:
+                self._read_bundle(left, attempt)
+                return
 
-    def _read_bundle(self, left: list[Listed]) -> None:
+    def _read_bundle(self, left: list[Listed], attempt: Attempt) -> None:
         """Take files off `left` as they arrive."""
         address = self._session.path(*self._parts)
         with self._session.stream("POST", address, body={"paths": [file.path for file in left]}) as answer:
@@ -82,6 +70,7 @@ class Receiver:
                 if data is None:
                     raise httpx.RemoteProtocolError("the answer ended early")
                 self._keep(left.pop(0), data)
+                attempt.has_moved = True
 
     def _keep(self, file: Listed, data: bytes) -> None:
         if hashlib.sha256(data).digest() != file.sha256:
@@ -126,26 +115,17 @@ class Receiver:
                 hasher.update(block)
                 reached += len(block)
                 reach(reached)
-            pauses = self._session.pauses()
-            while reached < file.size:
-                pause = next(pauses)
-                before = reached
-                try:
+            for attempt in self._session.attempts():
+                if reached >= file.size:
+                    break
+                with attempt:
                     for block in self._range(file, reached):
                         hasher.update(block)
                         _write(out, block)
                         reached += len(block)
+                        attempt.has_moved = True
                         self._progress.moved(len(block))
                         reach(reached)
-                except httpx.TransportError as error:
-                    if reached == before:
-                        pause.after(error)
-                except Problem as error:
-                    if error.status not in TRY_AGAIN:
-                        raise
-                    pause.after(error)
-                if reached > before:
-                    pauses = self._session.pauses()
             on_disk = os.fstat(out.fileno()).st_size
         if not reached == on_disk == file.size or hasher.digest() != file.sha256:
             raise Damaged

@@ -161,25 +161,27 @@ class Session:
     def blocks(self, address: str, block_bytes: int) -> Iterator[bytes]:
         """Every byte of a file that does not change; where a connection breaks, the rest is asked for."""
         done = 0
+        for attempt in self.attempts():
+            with attempt, self.stream("GET", address, headers={"Range": f"bytes={done}-"} if done else {}) as answer:
+                if done and answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                    raise httpx.RemoteProtocolError("the rest of the file was asked for, and all of it came")
+                for block in answer.iter_raw(block_bytes):
+                    done += len(block)
+                    attempt.has_moved = True
+                    yield block
+                return
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Give tries of what goes on where it broke off, each to be used as a context, until the caller has all of it.
+
+        On a line that breaks again and again, patience begins anew with what got through. Raises Unreachable, or the
+        Problem, when it is over.
+        """
         pauses = self.pauses()
         while True:
-            pause, before = next(pauses), done
-            try:
-                with self.stream("GET", address, headers={"Range": f"bytes={done}-"} if done else {}) as answer:
-                    if done and answer.status_code != httpx.codes.PARTIAL_CONTENT:
-                        raise httpx.RemoteProtocolError("the rest of the file was asked for, and all of it came")
-                    for block in answer.iter_raw(block_bytes):
-                        done += len(block)
-                        yield block
-                    return
-            except httpx.TransportError as error:
-                if done == before:
-                    pause.after(error)
-            except Problem as error:
-                if error.status not in TRY_AGAIN:
-                    raise
-                pause.after(error)
-            if done > before:
+            attempt = Attempt(next(pauses))
+            yield attempt
+            if attempt.has_moved:
                 pauses = self.pauses()
 
     def pauses(self) -> Iterator[Pause]:
@@ -216,6 +218,31 @@ class Pause:
             raise Unreachable(f"{self._url} does not answer: {describe(trouble)}") from trouble
 
 
+class Attempt:
+    """One try of what goes on where it broke off. As a context, it keeps to itself what the next try may mend.
+
+    Set `has_moved` once it has got further.
+    """
+
+    def __init__(self, pause: Pause) -> None:
+        self._pause = pause
+        self.has_moved = False
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Note what went wrong; raise it, or Unreachable, when that was the last try."""
+        if isinstance(error, httpx.TransportError):
+            if not self.has_moved:
+                self._pause.after(error)
+            return True
+        if isinstance(error, Problem) and error.status in TRY_AGAIN:
+            self._pause.after(error)
+            return True
+        return False
+
+
 def describe(error: Exception) -> str:
     """Say what broke; some errors of the network have no text."""
     return str(error) or type(error).__name__
@@ -236,8 +263,9 @@ def check(answer: httpx.Response) -> httpx.Response:
         raise Problem(answer.status_code, "redirect", f"The server sends us to {where}: sign in with that address.")
     if answer.request.method == "HEAD":
         # It has no body, and so no reason.
-        text = f"{answer.request.url}: {answer.status_code} {answer.reason_phrase}".strip()
-        raise Problem(answer.status_code, "unknown", f"{text}.")
+        told = f"{answer.status_code} {answer.reason_phrase}".strip()
+        text = f"{answer.request.url} was answered with {told}."
+        raise Problem(answer.status_code, "unknown", text, retry_after=retry_after(answer))
     try:
         found = answer.json()
         code = str(found["type"]).removeprefix(PROBLEM_PREFIX)

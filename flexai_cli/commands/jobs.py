@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import httpx
 import typer
 
 from flexai_cli.commands.catalogue import first
 from flexai_cli.commands.common import Json, Team, open_session
-from flexai_cli.errors import FlexaiError, Incomplete, Problem, UsageError
+from flexai_cli.errors import FlexaiError, Incomplete, UsageError
 from flexai_cli.labels import parse_label
 from flexai_cli.output import cell, fail, mode, print_json, print_line, show, show_facts, show_rows
-from flexai_cli.session import TRY_AGAIN, Session
+from flexai_cli.session import Session
 
 app = typer.Typer(help="Follow, stop and read jobs.", no_args_is_help=True)
 COLUMNS = (
@@ -212,19 +211,12 @@ def _fetch(session: Session, address: str, directory: Path, row: dict[str, Any])
 
 def _write_draft(session: Session, address: str, draft: Path) -> int:
     """Write the answer to a file, and return the length that was promised. From its start again where that breaks."""
-    for pause in session.pauses():
-        try:
-            with session.stream("GET", address) as answer, draft.open("wb") as file:
-                for block in answer.iter_raw(BLOCK_BYTES):
-                    file.write(block)
-                return int(answer.headers["Content-Length"])
-        except httpx.TransportError as error:
-            pause.after(error)
-        except Problem as error:
-            if error.status not in TRY_AGAIN:
-                raise
-            pause.after(error)
-    raise AssertionError("pauses() raises in the end")
+    for attempt in session.attempts():
+        with attempt, session.stream("GET", address) as answer, draft.open("wb") as file:
+            for block in answer.iter_raw(BLOCK_BYTES):
+                file.write(block)
+            return int(answer.headers["Content-Length"])
+    raise AssertionError("attempts() raises in the end")
 
 
 class LogPart(NamedTuple):
