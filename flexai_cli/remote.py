@@ -11,9 +11,9 @@ from flexai_cli.cache import Cache
 from flexai_cli.errors import FlexaiError, Incomplete, Problem
 from flexai_cli.progress import Progress
 from flexai_cli.sealing import wait_until_sealed
-from flexai_cli.sending import Target
 from flexai_cli.session import Session
 from flexai_cli.settings import cache_folder
+from flexai_cli.target import Target
 from flexai_cli.unfinished import Draft, ensure_dataset, key_of
 
 ACTIVE: Final = frozenset({"waiting", "listing", "copying"})

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from flexai_cli.errors import FlexaiError, Problem
-from flexai_cli.sending import Target
+from flexai_cli.target import Target
 
 # Seconds between two looks at a version that is being sealed.
 FIRST_LOOK: Final = 0.02

@@ -1,129 +1,21 @@
-"""Bring the bytes of one batch to the server: ask what it needs, and send that by tus.
-
-Every step may be done again: whatever broke off, asking tells how much has arrived.
-"""
+"""Bring the bytes of one batch to the server: ask what it needs, and send that."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import httpx
 
 from flexai_cli.errors import Problem
-from flexai_cli.pipeline import MIB, Batch, Item
+from flexai_cli.pipeline import Batch, Item
 from flexai_cli.progress import Progress
 from flexai_cli.reading import CHANGED, Unread, hash_file, read_range, read_whole
 from flexai_cli.scan import Report
-from flexai_cli.session import TRY_AGAIN, Session, check
+from flexai_cli.target import Target, Vanished
 
-# Large enough to be rare, small enough to be sent again; halved where a proxy refuses it.
-PIECE_BYTES: Final = 64 * MIB
-LEAST_PIECE: Final = MIB
-BLOCK_BYTES: Final = MIB
 # Plans of the same files, while every one of them finds something that is still needed.
 MOST_ROUNDS: Final = 5
-TUS: Final = {"Tus-Resumable": "1.0.0"}
-OCTETS: Final = TUS | {"Content-Type": "application/offset+octet-stream"}
-
-# Gives the bytes from an offset, of a length.
-Body = Callable[[int, int], Iterable[bytes | memoryview]]
-
-
-class Vanished(Exception):
-    """The server no longer knows an upload: plan again."""
-
-
-class Target:
-    """One version that takes files."""
-
-    def __init__(self, session: Session, team: str, dataset: str, number: int) -> None:
-        self.session = session
-        self.team = team
-        self.dataset = dataset
-        self.number = number
-        self._piece_bytes = PIECE_BYTES
-
-    @property
-    def parts(self) -> tuple[str | int, ...]:
-        """The parts of the version's address."""
-        return ("teams", self.team, "datasets", self.dataset, "versions", self.number)
-
-    def plan(self, items: list[Item]) -> list[dict[str, Any]]:
-        """Declare files with their digests; return what is to be done for each."""
-        files = [{"path": i.path, "size": i.size, "sha256": i.digest.hex()} for i in items if i.digest is not None]
-        planned: list[dict[str, Any]] = self.session.post(*self.parts, "plan", body={"files": files})["files"]
-        return planned
-
-    def create_bundle(self, items: list[Item]) -> str:
-        """Start an upload of many small files; return its address."""
-        address = self.session.path(*self.parts, "bundles")
-        answer = self.session.send("POST", address, body={"paths": [item.path for item in items]})
-        return str(answer.headers["Location"])
-
-    def create_upload(self, item: Item) -> str:
-        """Start an upload of one large file; return its address."""
-        assert item.digest is not None  # noqa: S101 - for the type checker
-        about = {
-            "team": self.team,
-            "dataset": self.dataset,
-            "version": str(self.number),
-            "path": item.path,
-            "sha256": item.digest.hex(),
-        }
-        metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in about.items())
-        headers = TUS | {"Upload-Length": str(item.size), "Upload-Metadata": metadata}
-        return str(self.session.send("POST", self.session.path("tus"), headers=headers).headers["Location"])
-
-    def append(self, upload: str, size: int, body: Body, offset: int) -> None:
-        """Send the bytes of an upload from `offset` to its end. Raise Vanished, or Problem where it is refused."""
-        pauses = self.session.pauses()
-        while offset < size:
-            pause = next(pauses)
-            length = min(self._piece_bytes, size - offset)
-            headers = OCTETS | {"Upload-Offset": str(offset), "Content-Length": str(length)}
-            trouble: httpx.TransportError | httpx.Response
-            try:
-                answer = self.session.client().patch(upload, content=_blocks(body(offset, length)), headers=headers)
-            except httpx.TransportError as error:
-                trouble = error
-            else:
-                if answer.status_code == httpx.codes.NO_CONTENT:
-                    offset, pauses = int(answer.headers["Upload-Offset"]), self.session.pauses()
-                    continue
-                if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and length > LEAST_PIECE:
-                    # A proxy's limit: what it lets through is found by trying.
-                    self._piece_bytes = max(length // 2, LEAST_PIECE)
-                    continue
-                if answer.status_code in {404, 410}:
-                    raise Vanished
-                # 409: bytes of a request that broke off arrived after we had asked.
-                if answer.status_code not in TRY_AGAIN | {409}:
-                    check(answer)
-                trouble = answer
-            reached = self.offset(upload)
-            if reached > offset:
-                # On a line that breaks again and again, patience begins anew with what got through.
-                offset, pauses = reached, self.session.pauses()
-            elif isinstance(trouble, httpx.Response) and pause.is_last:
-                check(trouble)
-            else:
-                pause.after(trouble)
-
-    def offset(self, upload: str) -> int:
-        """How many bytes of an upload the server has."""
-        try:
-            return int(self.session.send("HEAD", upload, headers=TUS).headers["Upload-Offset"])
-        except Problem as error:
-            if error.status in {404, 410}:
-                raise Vanished from None
-            raise
-
-    def remove(self, paths: list[str]) -> None:
-        """Leave paths out of the version."""
-        for start in range(0, len(paths), 1000):
-            self.session.post(*self.parts, "remove", body={"paths": paths[start : start + 1000]})
 
 
 class Sender:
@@ -274,13 +166,3 @@ class Sender:
     def _fail(self, item: Item, reason: str) -> None:
         item.chunk.digests[item.place] = None
         self._report(item.chunk.source(item.place), reason, item.path)
-
-
-def _blocks(parts: Iterable[bytes | memoryview]) -> Iterator[bytes]:
-    """Cut large parts, so that none of them is copied whole on its way."""
-    for part in parts:
-        if len(part) <= BLOCK_BYTES:
-            yield part  # type: ignore[misc]
-            continue
-        for start in range(0, len(part), BLOCK_BYTES):
-            yield part[start : start + BLOCK_BYTES]  # type: ignore[misc]

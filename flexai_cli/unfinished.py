@@ -11,8 +11,8 @@ from typing import Any
 from flexai_cli.cache import Cache, Unfinished
 from flexai_cli.errors import Problem
 from flexai_cli.sealing import wait_until_sealed
-from flexai_cli.sending import Target
 from flexai_cli.session import Session
+from flexai_cli.target import Target
 
 
 def key_of(*about: object) -> str:
