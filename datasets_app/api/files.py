@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
 from ninja import Path, Router
 
@@ -24,6 +26,7 @@ from datasets_app.services.previewing import open_member
 from datasets_app.services.versions import find_version
 
 router = Router()
+Response = TypeVar("Response", bound=HttpResponseBase)
 
 # Raw bytes are never a page of ours: no script, no form, no frame may come of them.
 SANDBOX = "sandbox; default-src 'none'; img-src 'self'; style-src 'none'; frame-ancestors 'none'"
@@ -229,9 +232,7 @@ def read_files(
     """
     version = _find(request, team, name, number)
     found = downloads.read_files(request.auth, version=version, paths=payload.paths)
-    response = StreamingHttpResponse(found.parts, content_type="application/octet-stream")
-    response.headers["Content-Length"] = str(found.size)
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{number}.bin"'
+    response = _send(found.parts, f"{_stem(version)}.bin", "application/octet-stream", size=found.size)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = SANDBOX
     return response
@@ -248,9 +249,7 @@ def manifest(request: ApiRequest, team: Path[str], name: Path[str], number: Path
     """Stream one JSON object a line for each file, in tree order: path, size (bytes), sha256 (hex)."""
     version = _find(request, team, name, number)
     downloads.sealed_root(request.auth, version=version)
-    response = StreamingHttpResponse(manifest_lines(version), content_type="application/x-ndjson")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.ndjson"'
-    return response
+    return _send(manifest_lines(version), f"{_stem(version)}.ndjson", "application/x-ndjson")
 
 
 @router.get(
@@ -262,7 +261,7 @@ def archive(
     """Stream the whole version, or the folder `path`, as a tar archive; the same folder always gives the same bytes."""
     version = _find(request, team, name, number)
     download = downloads.tar_stream(request.auth, version=version, path=path)
-    return _send(download, f"{_stem(version, path)}.tar", "application/x-tar")
+    return _send(download.parts, f"{_stem(version, path)}.tar", "application/x-tar", size=download.size)
 
 
 @router.get("/{number}/archive.zip", operation_id="read_zip", summary="Zip", url_name="read_zip", response={200: None})
@@ -272,7 +271,7 @@ def zip_archive(
     """Stream the whole version, or the folder `path`, as a zip archive without compression."""
     version = _find(request, team, name, number)
     download = downloads.zip_stream(request.auth, version=version, path=path)
-    return _send(download, f"{_stem(version, path)}.zip", "application/zip")
+    return _send(download.parts, f"{_stem(version, path)}.zip", "application/zip", size=download.size)
 
 
 @router.get(
@@ -285,11 +284,7 @@ def zip_archive(
 def file_list(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str]) -> StreamingHttpResponse:
     """Stream the paths, sizes (bytes) and SHA-256 (hex) of all files as CSV."""
     version = _find(request, team, name, number)
-    response = StreamingHttpResponse(
-        downloads.csv_lines(request.auth, version=version), content_type="text/csv; charset=utf-8"
-    )
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.csv"'
-    return response
+    return _send(downloads.csv_lines(request.auth, version=version), f"{_stem(version)}.csv", "text/csv; charset=utf-8")
 
 
 @router.get(
@@ -309,8 +304,7 @@ def croissant(request: ApiRequest, team: Path[str], name: Path[str], number: Pat
     here = urlsplit(settings.PUBLIC_URL or request.build_absolute_uri("/"))
     document = describe_as_croissant(request.auth, version=version, origin=f"{here.scheme}://{here.netloc}")
     response = HttpResponse(json.dumps(document, indent=2), content_type="application/ld+json")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}-{version.number}.croissant.json"'
-    return response
+    return _name(response, f"{_stem(version)}.croissant.json")
 
 
 @router.get("/{number}/diff/{other}", response=DiffAnswer, operation_id="diff_versions", summary="Compare two versions")
@@ -386,16 +380,24 @@ def _find(request: ApiRequest, team: str, name: str, number: str) -> Version:
     return find_version(request.auth, team=team, dataset=name, number=number)
 
 
-def _stem(version: Version, path: str) -> str:
+def _stem(version: Version, path: str = "") -> str:
     folder = path.strip("/").rpartition("/")[2]
     return f"{version.dataset.name}-{version.number}{f'-{folder}' if folder else ''}"
 
 
-def _send(download: downloads.Download, name: str, media_type: str) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(download.parts, content_type=media_type)
-    response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
-    if download.size is not None:
-        response.headers["Content-Length"] = str(download.size)
+def _send(
+    parts: Iterable[bytes | str], name: str, media_type: str, *, size: int | None = None
+) -> StreamingHttpResponse:
+    """Answer with a download called `name`; `size` in bytes, where it is known before."""
+    response = _name(StreamingHttpResponse(parts, content_type=media_type), name)
+    if size is not None:
+        response.headers["Content-Length"] = str(size)
+    return response
+
+
+def _name(response: Response, name: str, *, inline: bool = False) -> Response:
+    """Say what to call the file that is answered with, and that it is to be kept, not shown, unless `inline`."""
+    response.headers["Content-Disposition"] = content_disposition_header(not inline, name) or "attachment"
     return response
 
 
@@ -415,6 +417,6 @@ def _range(header: str, size: int) -> tuple[int, int, int]:
 def _describe(response: HttpResponse | StreamingHttpResponse, name: str, *, inline: bool) -> None:
     kind = INLINE_TYPES.get(name.rpartition(".")[2].lower()) if inline else None
     response.headers["Content-Type"] = kind or "application/octet-stream"
-    response.headers["Content-Disposition"] = content_disposition_header(kind is None, name) or "attachment"
+    _name(response, name, inline=kind is not None)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = SANDBOX
