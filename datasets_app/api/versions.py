@@ -39,7 +39,10 @@ class NewVersion(Body):
 
 
 class FileToPlan(TypedDict):
-    """A file that the version shall hold. `size` is in bytes, `sha256` in hex; without it, the bytes must travel."""
+    """A file that the version shall hold. `size` is in bytes, `sha256` in hex; without it, the bytes must travel.
+
+    "dir/" with the size 0 is a folder that you can't read: no seal without its files, unless it is left out.
+    """
 
     # A dictionary, as what follows below: they come by the thousand, and models take three times as long.
     __pydantic_config__ = Body.model_config  # type: ignore[misc]  # pydantic's own way
@@ -57,7 +60,10 @@ class Plan(Body):
 
 
 class PlannedAnswer(TypedDict):
-    """What is to be done for one path. stored: nothing. needed: send it. partial: go on with `upload` at `offset`."""
+    """What is to be done for one path. stored: nothing. needed: send it. partial: go on with `upload` at `offset`.
+
+    unread: a folder that you can't read; declare its files once you can.
+    """
 
     path: str
     state: str

@@ -208,7 +208,7 @@ class _Mover:
 
     def _move_folder(self, source: str, target: str, found: Found) -> None:
         tree, version = self.tree, self.version
-        if version.staged.missing().filter(below(source)).exists():
+        if version.staged.missing().filter(Q(path=f"{source}/") | below(source)).exists():
             raise _error(Conflict, source, "Files in it have not arrived yet. Send them again, or leave them out.")
         self._check_lengths(source, target, found)
         origin = tree.layer(source).base_path
@@ -326,8 +326,8 @@ class _Mover:
                     self._hide(f"{place}/" if now in tree.folders else place)
 
     def _drop_added(self, path: str, ended: list[uuid.UUID]) -> bool:
-        """Drop the new files below a folder; moved ones stay."""
-        new = self.version.staged.filter(below(path)).exclude(path__in=list(self.tree.files))
+        """Drop the new files below a folder, and that it could not be read; moved ones stay."""
+        new = self.version.staged.filter(Q(path=f"{path}/") | below(path)).exclude(path__in=list(self.tree.files))
         lone = Upload.objects.filter(pk__in=new.values("upload"), kind=Upload.Kind.FILE)
         ended += lone.values_list("pk", flat=True)
         return new.delete()[0] > 0

@@ -313,6 +313,8 @@ class _Reader:
         return self.departures.get((self.tree.layer(path, above=True).place, path), "")
 
     def _of_staged(self, row: StagedFile, node: Node | None) -> PendingChange | None:
+        if row.path.endswith("/"):
+            return PendingChange("added", "directory", row.path.removesuffix("/"), 0, 0, state=row.state)
         moved = self.tree.files.get(row.path)
         if moved is not None:
             if moved.origin == row.path:

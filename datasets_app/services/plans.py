@@ -28,7 +28,7 @@ from datasets_app.services.staged import (
     legal_path,
     lock_open,
     most_path_bytes,
-    refuse_files_as_folders,
+    place_files,
     reopen,
 )
 from datasets_app.services.uploads import end_uploads, join_bundle, start_bundle
@@ -41,11 +41,14 @@ if TYPE_CHECKING:
 
 MOST_FILES = 1000
 FOLDERS_AT_ONCE = 100
-STORED, NEEDED, PARTIAL = "stored", "needed", "partial"
+STORED, NEEDED, PARTIAL, UNREAD = "stored", "needed", "partial", "unread"
 
 
 class PlannedFile(NamedTuple):
-    """What a client has to do for one path: nothing (stored), send it (needed), or go on with `upload` at `offset`."""
+    """What a client has to do for one path: nothing (stored), send it (needed), or go on with `upload` at `offset`.
+
+    "unread" is a folder that it can't read.
+    """
 
     path: str
     state: str
@@ -64,7 +67,8 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile], 
     """Declare up to 1000 files and say, in the same order, which bytes have to be sent.
 
     Files are linked without being sent when their digest is one that the own team can read. Declaring a path again
-    with the same size (and digest, if given) changes nothing; with others, it replaces the earlier file.
+    with the same size (and digest, if given) changes nothing; with others, it replaces the earlier file. A path with
+    a "/" at its end is a folder that the client can't read: no seal without its files, unless it is left out.
     With `bundle`, an upload is started whose body is all that is needed, back to back in this order; none where nothing
     is. Raises Invalid with every illegal path, and TooLarge when a bundle can't take so much: nothing of the request is
     declared then.
@@ -74,12 +78,12 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile], 
         raise Invalid(
             f"Plan 1 to {MOST_FILES} files at a time.", errors=[{"field": "files", "detail": f"{len(files)} files"}]
         )
-    wanted = check_files(files)
+    wanted = check_files(files, with_folders=True)
     upload: Upload | None = None
     with transaction.atomic():
         lock_open(version)
         known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
-        refuse_files_as_folders(version, wanted)
+        place_files(version, wanted)
         there = [pk for (pk,) in find_staged(version, [f.path for f in wanted], ("id",))]
         found = StagedFile.objects.filter(pk__in=there).select_related("upload") if there else ()
         rows = {row.path: row for row in found}
@@ -113,17 +117,18 @@ def remove_paths(actor: User, *, version: Version, paths: Sequence[str]) -> int:
     limit = most_path_bytes()
     files = [legal_path(path, limit=limit) for path in paths if not path.endswith("/")]
     folders = [legal_path(path.removesuffix("/"), limit=limit) for path in paths if path.endswith("/")]
+    unread = [f"{folder}/" for folder in folders]
     count = 0
     uploads: list[Upload] = []
     with transaction.atomic():
         lock_open(version)
-        for chosen in (Q(path__in=files), *_below_any(folders)):
+        for chosen in (Q(path__in=[*files, *unread]), *_below_any(folders)):
             going = version.staged.filter(chosen)
             uploads += Upload.objects.filter(pk__in=going.values("upload"), kind=Upload.Kind.FILE)
             count += going.delete()[0]
         if version.base_id is not None:
             forget_moves(version, files, folders)
-            removals = (*files, *(f"{folder}/" for folder in folders))
+            removals = (*files, *unread)
             StagedRemoval.objects.bulk_create(
                 [StagedRemoval(version=version, path=path) for path in removals], ignore_conflicts=True
             )
@@ -180,11 +185,15 @@ def _below_any(folders: Sequence[str]) -> Iterator[Q]:
 
 
 def _fresh(file: DeclaredFile, known: dict[bytes, int]) -> PlannedFile:
+    if file.path.endswith("/"):
+        return PlannedFile(file.path, UNREAD)
     return PlannedFile(file.path, STORED if file.sha256 in known else NEEDED)
 
 
 def _planned(row: StagedFile) -> PlannedFile:
     """Only a single file's upload can be continued by somebody who knows the file alone; a bundle is made anew."""
+    if row.path.endswith("/"):
+        return PlannedFile(row.path, UNREAD)
     if row.blob_id is not None:
         return PlannedFile(row.path, STORED)
     upload = row.upload

@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 # PostgreSQL can't index longer values than a third of its page; names of that length have not been seen in the wild.
 INDEXED_PATH_BYTES = 2600
 TOUCHED_EVERY = timedelta(hours=1)
+UNREAD_FOLDER = "The folder could not be read when its files were chosen, so it isn't known what is in it."
 _LOCKED = Prepared(
     lambda: Version.objects.select_related("dataset").select_for_update(of=("self",)).filter(pk=Slot("id"))
 )
 
 
 class DeclaredFile(NamedTuple):
-    """A file that a client wants in the version: `size` in bytes, `sha256` (32 bytes) where it is known."""
+    """A file that a client wants in the version: `size` in bytes, `sha256` (32 bytes) where it is known.
+
+    A path that ends with "/" is a folder that the client wants and can't read: it stands in the way of a seal until a
+    file below it is declared, or it is left out.
+    """
 
     path: str
     size: int
@@ -84,7 +89,7 @@ def _touch(locked: Version) -> None:
 def declare_file(*, version: Version, path: str, size: int, sha256: bytes | None) -> tuple[StagedFile, list[uuid.UUID]]:
     """Declare one file inside the caller's transaction; return its row and the uploads that it replaces."""
     (file,) = check_files([DeclaredFile(path, size, sha256)])
-    refuse_files_as_folders(version, [file])
+    place_files(version, [file])
     rows = {row.path: row for row in version.staged.filter(path=file.path).select_related("upload")}
     earlier = [row.upload_id for row in rows.values() if row.upload and row.upload.kind == Upload.Kind.FILE]
     declare_files(version, [file], rows, {})
@@ -114,27 +119,39 @@ def legal_path(path: str, *, limit: int) -> str:
 
 
 def known_paths(paths: Iterable[str]) -> list[str]:
-    """Normalise the paths that a version can have; others are in none."""
+    """Normalise the paths that a version can have, and of folders that can't be read ("dir/"); others are in none."""
     limit = most_path_bytes()
     found: list[str] = []
     for path in paths:
         with suppress(InvalidPath):
-            found.append(legal_path(path, limit=limit))
+            found.append(_legal_file_or_folder(path, limit=limit))
     return found
 
 
-def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:
-    """Normalise every path; Invalid with all that break a rule or are there twice."""
+def _legal_file_or_folder(path: str, *, limit: int) -> str:
+    if not path.endswith("/"):
+        return legal_path(path, limit=limit)
+    return f"{legal_path(path.removesuffix('/'), limit=limit - 1)}/"
+
+
+def check_files(files: Iterable[DeclaredFile], *, with_folders: bool = False) -> list[DeclaredFile]:
+    """Normalise every path; Invalid with all that break a rule or are there twice.
+
+    Folders that can't be read are illegal unless `with_folders` is set.
+    """
+    legal = _legal_file_or_folder if with_folders else legal_path
     errors: list[ErrorItem] = []
     good: dict[str, DeclaredFile] = {}
     limit = most_path_bytes()
     for file in files:
         try:
-            path = legal_path(file.path, limit=limit)
+            path = legal(file.path, limit=limit)
         except InvalidPath as error:
             errors += error.errors
             continue
-        if path in good:
+        if path.endswith("/") and (file.size or file.sha256):
+            errors.append({"path": path, "detail": "A folder that can't be read has the size 0 and no digest."})
+        elif path in good:
             errors.append({"path": path, "detail": "The path is there twice in this request."})
         elif file.size < 0:
             errors.append({"path": path, "detail": "The size is not a number of bytes."})
@@ -149,16 +166,22 @@ def check_files(files: Iterable[DeclaredFile]) -> list[DeclaredFile]:
     return list(good.values())
 
 
-def refuse_files_as_folders(version: Version, files: Iterable[DeclaredFile]) -> None:
-    """Find out early what would make the seal fail: a path that is a file and, on the way to another, a folder."""
+def place_files(version: Version, files: Iterable[DeclaredFile]) -> None:
+    """Find out early what would make the seal fail: a path that is a file and, on the way to another, a folder.
+
+    Folders that could not be read before are forgotten where now a file is below them.
+    """
     paths = {file.path for file in files}
     folders = {path[: path.rfind("/") + 1] for path in paths}
     above = {folder for path in folders for folder in parents(path)}
-    there = {from_key(key) for (key,) in find_staged(version, above, ("path",))}
-    clashing = sorted(above & paths | there | _find_folders(version, paths))
+    found = {from_key(key) for (key,) in find_staged(version, above | {f"{folder}/" for folder in above}, ("path",))}
+    clashing = sorted(above & (paths | found) | _find_folders(version, paths))
     if clashing:
         errors: list[ErrorItem] = [{"path": p, "detail": "The path is both a file and a folder."} for p in clashing]
         raise Invalid("A path cannot be both a file and a folder.", errors=errors)
+    read = found - {file.path for file in files}
+    if read:
+        version.staged.filter(path__in=read).delete()
 
 
 def _find_folders(version: Version, paths: Iterable[str]) -> set[str]:
@@ -236,7 +259,7 @@ def insert_files(
                 known.get(sha256) if sha256 else None,
                 column if path in places else None,
                 places.get(path, 0),
-                "",
+                UNREAD_FOLDER if path[-1] == "/" else "",
             )
             for path, size, sha256 in files
         ],

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Dialog, Page, Route, expect
 
 from tests.e2e.uploading import UploadDriver, hash_folder, sign_in
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, serve_with_account
 
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
@@ -195,9 +195,41 @@ def test_what_a_drop_can_not_read_is_not_sealed_away(upload_page: OpenPage, sour
     # The server knows of the file, so that no other page seals without it.
     assert upload.application.request("POST", f"{upload.api}/seal")[0] == 409
     upload.part("sealWithout").click()
-    expect(upload.part("withoutNames").get_by_role("listitem")).to_have_text(["a/one.txt", "many"])
+    expect(upload.part("withoutNames").get_by_role("listitem")).to_have_text(["a/one.txt", "many/"])
     upload.page.get_by_role("button", name="Go back").click()
 
+    upload.page.evaluate("globalThis.locked = false")
+    upload.part("retryFailed").click()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(source)
+
+
+def test_what_a_drop_can_not_read_is_remembered_when_the_page_is_gone(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("remembered")
+    upload.page.evaluate(LOCK)
+    upload.drop(source)
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("2 files could not be uploaded")
+    upload.open()
+    upload.pick(source / "a")
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("Not sealed: 2 files are missing")
+    expect(upload.part("outcomeNames")).to_contain_text("many/: The folder could not be read")
+    upload.part("addMore").click()
+    upload.drop(source)
+    upload.start()
+    upload.wait_until_sealed()
+    assert upload.manifest() == hash_folder(source) | hash_folder(source / "a")
+
+
+def test_a_folder_that_is_empty_when_it_can_be_read_at_last(upload_page: OpenPage, source: Path) -> None:
+    upload = upload_page("empty-at-last")
+    upload.page.evaluate(LOCK)
+    upload.drop(source)
+    for file in (source / "many").iterdir():
+        file.unlink()
+    upload.start()
+    expect(upload.part("outcomeTitle")).to_have_text("2 files could not be uploaded")
     upload.page.evaluate("globalThis.locked = false")
     upload.part("retryFailed").click()
     upload.wait_until_sealed()
@@ -306,8 +338,7 @@ def test_a_version_that_vanishes_while_it_is_sealed_is_said(upload_page: OpenPag
 def test_a_full_disk_pauses_until_there_is_room(
     page: Page, console_errors: list[str], source: Path, tmp_path: Path
 ) -> None:
-    with serve_application(tmp_path / "full", DISK_RESERVE_BYTES=str(1 << 60)) as application:
-        application.bootstrap()
+    with serve_with_account(tmp_path / "full", DISK_RESERVE_BYTES=str(1 << 60)) as application:
         sign_in(page, application)
         upload = UploadDriver(page, application, "full")
         upload.start_version()

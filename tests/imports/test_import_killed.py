@@ -176,9 +176,7 @@ def test_the_store_itself_may_be_killed_and_come_back(application: LiveApplicati
     assert row(application, run_id)["failed_files"] == 0
 
 
-def test_the_store_may_be_cut_off_and_come_back(
-    application: LiveApplication, s3_server: S3Server
-) -> None:
+def test_the_store_may_be_cut_off_and_come_back(application: LiveApplication, s3_server: S3Server) -> None:
     bucket = Bucket(s3_server)
     files = make_files(7, 600, large=12)
     bucket.put(files)

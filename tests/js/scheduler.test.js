@@ -313,6 +313,7 @@ test("what can't be read in a drop has failed from the start, and files are decl
   assert.equal(run.items.find("locked.bin").cause, cause);
   assert.ok(server.staged.has("locked.bin"));
   assert.ok(!server.staged.has("locked"), "a folder would stand in the way of its own files");
+  assert.ok(server.staged.has("locked/"), "the server is told of it in a way of its own");
 
   // Both are picked again, and can be read now: the folder gives way to its files.
   run.retry(run.items.list);

@@ -3,6 +3,7 @@
 import { sleep } from "./api.js";
 import { announce, askDialog, fillNames, make, namedElements, setText } from "./dom.js";
 import { formatBytes, formatPlural } from "./format.js";
+import { declaredPath } from "./planner.js";
 
 const POLL_SECONDS = [0.3, 0.5, 1, 1, 2];
 const PATHS_AT_ONCE = 1000;
@@ -39,7 +40,7 @@ export class OutcomeView extends EventTarget {
     const found = `${formatPlural(items.count, "file")}, ${formatBytes(items.bytes)}`;
     const there = `${formatPlural(verified.count, "file")}, ${formatBytes(verified.bytes)}`;
     if (failed.length > 0) {
-      this.#missing = { paths: failed.map(({ path }) => path), total: failed.length, isCounted: false };
+      this.#missing = { paths: failed.map(declaredPath), total: failed.length, isCounted: false };
       this.#present({
         title: `${formatPlural(failed.length, "file")} could not be uploaded`,
         text: `Found ${found}. Verified by the server: ${there}. The failed files are listed below with their causes.`,

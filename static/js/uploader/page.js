@@ -179,7 +179,12 @@ class UploadPage {
   async retry(items) {
     const unread = items.filter(({ state, file }) => state === "failed" && !file);
     const found = await this.#readAgain(unread);
-    for (const item of unread) if (item.isFolder) this.run.items.drop(item);
+    try {
+      await this.run.forgetFolders(unread.filter(({ isFolder }) => isFolder));
+    } catch (error) {
+      this.run.stop(error.message);
+      return;
+    }
     this.outcome.hide();
     this.run.start(found);
     this.run.retry(items);

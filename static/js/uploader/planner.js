@@ -6,6 +6,11 @@ import { sleep } from "./api.js";
 export const PLAN_FILES = 1000;
 const CHECK_SECONDS = 2;
 
+/** How the server names an item: a folder that couldn't be read ends with a slash. */
+export function declaredPath({ path, isFolder }) {
+  return isFolder ? `${path}/` : path;
+}
+
 export class Planner {
   #api;
   #urls;
@@ -16,9 +21,16 @@ export class Planner {
     this.#urls = urls;
   }
 
-  /** Tells the server of files whose digest is not known yet. */
+  /** Tells the server of files whose digest is not known yet, and of folders that couldn't be read. */
   async declare(batch) {
-    await this.#api.call("POST", this.#urls.plan, { files: batch.map(({ path, size }) => ({ path, size })) });
+    await this.#api.call("POST", this.#urls.plan, { files: batch.map((item) => ({ path: declaredPath(item), size: item.size })) });
+  }
+
+  /** Takes back what was declared. */
+  async leaveOut(paths) {
+    for (let start = 0; start < paths.length; start += PLAN_FILES) {
+      await this.#api.call("POST", `${this.#urls.version}/leave-out`, { paths: paths.slice(start, start + PLAN_FILES) });
+    }
   }
 
   /** Asks about hashed items: pairs of item and answer ({state, upload?, offset?}). */

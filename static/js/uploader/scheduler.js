@@ -9,7 +9,7 @@
 import { Bundler } from "./bundler.js";
 import { Carrier, ReadFailure } from "./carrier.js";
 import { Items } from "./items.js";
-import { PLAN_FILES, Planner, checkWithServer } from "./planner.js";
+import { PLAN_FILES, Planner, checkWithServer, declaredPath } from "./planner.js";
 import { SpeedMeter } from "./progress.js";
 import { readFailure } from "./collect.js";
 
@@ -76,8 +76,8 @@ export class Scheduler extends EventTarget {
   start(files) {
     const added = this.items.add(files);
     this.#toHash = this.#toHash.concat(added);
-    // Files that can't be read, too: no seal shall miss them. The server has no word for a folder; the page remembers it.
-    this.#toDeclare = this.#toDeclare.concat(added.filter(({ isFolder }) => !isFolder));
+    // What can't be read, too: no seal shall miss it, on whatever page it is asked for.
+    this.#toDeclare = this.#toDeclare.concat(added);
     this.resume();
   }
 
@@ -97,6 +97,12 @@ export class Scheduler extends EventTarget {
     this.#become("running");
     this.#ticker ??= setInterval(() => this.#tick(), TICK_SECONDS * 1000);
     this.#pump();
+  }
+
+  /** Forgets folders that couldn't be read, here and on the server: they are read again. */
+  async forgetFolders(folders) {
+    for (const item of folders) this.items.drop(item);
+    await this.#planner.leaveOut(folders.map(declaredPath));
   }
 
   /** Begins failed files anew. Entries that couldn't be read have to be read by the page, and started. */
@@ -172,8 +178,8 @@ export class Scheduler extends EventTarget {
 
   #declareSome() {
     if (this.#isDeclaring || this.#plans >= PLANS) return;
-    // What has a hash is declared by its plan.
-    const batch = this.#toDeclare.splice(-PLAN_FILES).filter(({ sha256, state }) => sha256 === "" && state !== "done");
+    // What has a hash is declared by its plan. A folder that has been read meanwhile is no entry any more.
+    const batch = this.#toDeclare.splice(-PLAN_FILES).filter(({ sha256, state, isFolder }) => sha256 === "" && state !== "done" && !(isFolder && state !== "failed"));
     if (batch.length > 0) this.#declare(batch);
   }
 
