@@ -23,7 +23,7 @@ from datasets_app.api import (
     versions,
 )
 from datasets_app.api.auth import auth
-from datasets_app.api.docs import LocalSwagger
+from datasets_app.api.docs import ReferencePage
 from datasets_app.api.document import DocumentedApi
 from datasets_app.api.errors import add_exception_handlers
 from datasets_app.api.wire import JsonParser, JsonRenderer
@@ -44,7 +44,7 @@ api = DocumentedApi(
     description=DESCRIPTION,
     urls_namespace="api",
     auth=auth,
-    docs=LocalSwagger(),
+    docs=ReferencePage(),
     parser=JsonParser(),
     renderer=JsonRenderer(),
 )

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from datasets_app.models import Role, User
+from tests.e2e.looking import STILL, run_axe
 from tests.factories import PASSWORD, make_member, make_team
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -39,9 +39,8 @@ def check(page: Page, name: str) -> None:
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
     for scheme in schemes:
         page.emulate_media(color_scheme=scheme)
-        # Colours change over some milliseconds; axe would measure one on its way.
-        page.wait_for_timeout(300)
-        found = Axe().run(page)
+        page.evaluate(STILL)
+        found = run_axe(page)
         assert found.violations_count == 0, found.generate_report()
     if SHOTS:
         page.emulate_media(color_scheme="light")
@@ -124,7 +123,11 @@ def test_the_api_documentation_needs_no_other_server(watched: Page, live_server:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{live_server.url}/api/v1/docs")
-    expect(page.get_by_text("Make a dataset")).to_be_visible()
+    expect(page.get_by_text("Make a dataset", exact=True)).to_be_visible()
+    check(page, "api")
+    page.get_by_role("link", name="Try the calls").click()
+    # It reads all of the document first.
+    expect(page.locator(".opblock").get_by_text("Make a dataset", exact=True)).to_be_visible(timeout=30_000)
     assert all(url.startswith((live_server.url, "data:", "blob:")) for url in asked), asked
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/docs.png", full_page=True)

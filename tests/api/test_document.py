@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from html import unescape
 from typing import Any
 
 import pytest
@@ -64,9 +65,26 @@ def test_examples_are_what_they_are_examples_of(client: Client) -> None:
                 judge(content["schema"], document["components"]["schemas"][shape]["examples"][0], f"{name} {status}")
 
 
-def test_the_page_keeps_the_content_security_policy(client: Client) -> None:
-    response = client.get("/api/v1/docs")
+def test_the_page_names_every_call(client: Client) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    text = unescape(client.get("/api/v1/docs").content.decode())
+    for path, verbs in document["paths"].items():
+        for method, operation in verbs.items():
+            assert f'<span class="badge plain">{method.upper()}</span><code>{path}</code>' in text
+            assert f'id="{operation["operationId"]}"' in text
+            assert operation["summary"] in text
+            for parameter in operation["parameters"]:
+                assert f"<code>{parameter['name']}</code>" in text
+    # Examples of a body, and of an answer.
+    assert '"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"' in text
+    assert '"next_cursor": null' in text
+
+
+@pytest.mark.parametrize("address", ["/api/v1/docs", "/api/v1/docs?try"])
+def test_the_page_keeps_the_content_security_policy(client: Client, address: str) -> None:
+    response = client.get(address)
     text = response.content.decode()
     assert "script-src 'self' 'wasm-unsafe-eval'" in response.headers["Content-Security-Policy"]
     assert re.findall(r"<script(?![^>]*(?:src=|application/json))", text) == []
-    assert "https://" not in text
+    # Nothing is fetched from elsewhere; examples may name other servers.
+    assert re.findall(r"""=["']?(?:https?:)?//""", text) == []

@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
+from tests.e2e.looking import settle, violations
 from tests.e2e.uploading import sign_in
 from tests.servers import LiveApplication
 
@@ -58,6 +58,7 @@ PAGES = [
     "/teams/lab/",
     "/teams/new/",
     "/account/",
+    "/api/v1/docs",
     "/nowhere/",
 ]
 # Both themes and both widths, in two rounds: a round of every page takes a while.
@@ -135,8 +136,8 @@ def test_every_page(browser: Browser, content: LiveApplication, session: Any, sc
     for path in PAGES:
         sizes.clear()
         page.goto(content.url + path)
-        violations = Axe().run(page).response["violations"]
-        found += [f"{path} {item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
+        settle(page)
+        found += violations(page, path)
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > SCREENS[screen]["viewport"]["width"]:
             found.append(f"{path} is {width} pixels wide")
