@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +92,15 @@ def test_what_it_is_made_of(flexai: Flexai, tmp_path: Path, bucket: Bucket) -> N
 def test_an_interrupted_import_is_followed_again(flexai: Flexai, tmp_path: Path, bucket: Bucket) -> None:
     files = {f"{n}.bin": bytes([n]) * 1000 for n in range(20)}
     bucket.put(files)
-    with serve_front(bucket.server) as front:
+    # Nothing comes until the same command follows: however long that takes to start, the import has not ended.
+    held = threading.Event()
+    with serve_front(bucket.server) as front, serve_front(S3Server(flexai.url, "", "")) as watched:
         server = S3Server(front.url, bucket.server.access_key, bucket.server.secret_key)
         flexai.run(*create(flexai, tmp_path, server, "slow"))
-        front.fail(r"GET .*\.bin", delay=1.0, times=6)
+        front.fail(r"GET .*\.bin", then=partial(held.wait, SECONDS), times=-1)
         push = ("dataset", "push", "followed", "--storage-provider", "slow", "--source-path", bucket.name)
-        following = flexai.start(*push)
+        ours = replace(flexai, url=watched.url)
+        following = ours.start(*push)
         deadline = time.monotonic() + SECONDS
         while not front.reads():
             assert time.monotonic() < deadline
@@ -103,11 +109,19 @@ def test_an_interrupted_import_is_followed_again(flexai: Flexai, tmp_path: Path,
         _, err = following.communicate(timeout=SECONDS)
         assert following.returncode == 130
         assert "The import into followed@1 goes on by itself" in err
-        done = flexai.json(*push)
+        watched.forget()
+        again = ours.start(*push, "--json")
+        while not watched.lines("GET .*/followed/versions/1/import$"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        held.set()
+        out, err = again.communicate(timeout=SECONDS)
+        assert again.returncode == 0, err
+        done = json.loads(out)
         assert (done["number"], done["digest"]) == (1, digest_of(files))
         assert len(flexai.json("dataset", "versions", "followed")) == 1
         # Now that it has ended, the same command looks at the store anew.
-        assert flexai.json(*push)["same_as"] == 1
+        assert ours.json(*push)["same_as"] == 1
     flexai.run("storage", "delete", "slow")
 
 
