@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.servers import LiveApplication, S3Server, serve_application, serve_s3
+from tests.servers import LiveApplication, S3Server, serve_s3, serve_with_account
 
 # Chromium's driver keeps an event loop in the thread of the test, where Django would refuse to use the database.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -17,6 +17,13 @@ settings.register_profile("flexai", deadline=None)
 settings.load_profile("flexai")
 
 MUST_RUN_IN_CI = ("browser", "server")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave alone what a run on PostgreSQL has no use for: to load all tests takes longer than to read their texts."""
+    if os.environ.get("TEST_DATABASE") != "postgresql" or not collection_path.match("test_*.py"):
+        return None
+    return True if "data_layer" not in collection_path.read_text() else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,8 +60,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def live_application(tmp_path: Path) -> Iterator[LiveApplication]:
     """Run the whole application, web server and worker, on a folder of its own, with one account and team."""
-    with serve_application(tmp_path / "application") as application:
-        application.bootstrap()
+    with serve_with_account(tmp_path / "application") as application:
         yield application
 
 

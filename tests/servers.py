@@ -1,5 +1,6 @@
 """Real servers for tests: the whole application, an S3 server. On loopback, on free ports, ended as process groups."""
 
+import atexit
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -86,8 +88,8 @@ class LiveApplication:
     username: str = "ada"
     password: str = "correct horse battery"
     team: str = "lab"
-    # When it was ready last, by the monotonic clock.
-    ready_at: float = 0.0
+    # When it became ready last (`time.monotonic`): who waits for its work counts from here.
+    ready_at: float = 0
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -227,6 +229,27 @@ def serve_application(folder: Path, **variables: str) -> Iterator[LiveApplicatio
         yield application
     finally:
         application.stop()
+
+
+@contextmanager
+def serve_with_account(folder: Path, **variables: str) -> Iterator[LiveApplication]:
+    """Run it as `serve_application` does, on SQLite, with the account, the team and `token` made before."""
+    first = _first_data()
+    shutil.copytree(first.folder, folder, dirs_exist_ok=True)
+    with serve_application(folder, **variables) as application:
+        application.token = first.token
+        yield application
+
+
+@cache
+def _first_data() -> LiveApplication:
+    """Prepare the data of an installation, once a test process: that takes longer than to start on it."""
+    folder = Path(tempfile.mkdtemp(prefix="flexai-first-data-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    application = LiveApplication(folder, free_port(), application_environment(folder, free_port()))
+    application.manage("migrate", "--verbosity=0")
+    application.bootstrap()
+    return application
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import ROOT, LiveApplication, serve_application
+from tests.servers import ROOT, LiveApplication, serve_with_account
 
 SECONDS = 120
 # PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, which the next program then does not get.
@@ -101,8 +101,7 @@ def shared_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liv
     """Run one application for all tests that neither stop it nor mind what others left in it."""
     folder = tmp_path_factory.mktemp("cli") / "application"
     # The stores that it imports from are servers of the tests.
-    with serve_application(folder, ALLOWED_SOURCE_NETWORKS="127.0.0.0/8") as application:
-        application.bootstrap()
+    with serve_with_account(folder, ALLOWED_SOURCE_NETWORKS="127.0.0.0/8") as application:
         yield application
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SECONDS, Flexai, make_flexai, read_files, write_files
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, serve_with_account
 from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
@@ -76,8 +76,7 @@ def until_done(
 
 def drill(tmp_path: Path, *, seed: int, rounds: int, kills: int) -> None:
     chance = random.Random(seed)
-    with serve_application(tmp_path / "application", LEASE_SECONDS="5", REAP_SECONDS="1") as application:
-        application.bootstrap()
+    with serve_with_account(tmp_path / "application", LEASE_SECONDS="5", REAP_SECONDS="1") as application:
         flexai = make_flexai(application, tmp_path)
         files: dict[str, bytes] = {}
         hits = 0

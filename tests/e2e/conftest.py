@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Cookie, Page
 
 from tests.e2e.uploading import UploadDriver, sign_in
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, serve_with_account
 
 REQUEST_BYTES = 1 << 20
 
@@ -24,8 +24,7 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApplic
     """
     folder = tmp_path_factory.mktemp("e2e") / "application"
     settings = {"UPLOAD_REQUEST_BYTES": str(REQUEST_BYTES), "ALLOWED_SOURCE_NETWORKS": "127.0.0.0/8"}
-    with serve_application(folder, **settings) as running:
-        running.bootstrap()
+    with serve_with_account(folder, **settings) as running:
         yield running
 
 
@@ -44,13 +43,21 @@ def console_errors(page: Page) -> list[str]:
     return errors
 
 
+@pytest.fixture(scope="session")
+def cookies(browser: Browser, application: LiveApplication) -> list[Cookie]:
+    """Sign in once for all tests: what a password costs on purpose is the server's time. Don't sign out with these."""
+    context = browser.new_context()
+    sign_in(context.new_page(), application)
+    found = context.cookies()
+    context.close()
+    return found
+
+
 @pytest.fixture
-def signed_in(
-    page: Page, context: BrowserContext, application: LiveApplication, console_errors: list[str]
-) -> Iterator[Page]:
+def signed_in(page: Page, context: BrowserContext, cookies: list[Cookie], console_errors: list[str]) -> Iterator[Page]:
     """Give a page of a signed-in user; at the end, it must have complained about nothing."""
     context.set_default_timeout(30_000)
-    sign_in(page, application)
+    context.add_cookies(cookies)  # type: ignore[arg-type]
     yield page
     assert console_errors == []
 

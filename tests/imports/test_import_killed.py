@@ -17,7 +17,7 @@ import pytest
 
 from tests.imports.bucket import Bucket
 from tests.imports.front import S3Front, serve_front
-from tests.servers import LiveApplication, S3Server, serve_application, serve_s3_process
+from tests.servers import LiveApplication, S3Server, serve_s3_process, serve_with_account
 from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
@@ -30,8 +30,7 @@ SECONDS = 120
 def application(tmp_path: Path) -> Iterator[LiveApplication]:
     """An application that notices soon when a worker is gone."""
     settings = {"ALLOWED_SOURCE_NETWORKS": "127.0.0.0/8", "LEASE_SECONDS": "5", "REAP_SECONDS": "1"}
-    with serve_application(tmp_path / "application", **settings) as application:
-        application.bootstrap()
+    with serve_with_account(tmp_path / "application", **settings) as application:
         yield application
 
 

@@ -17,7 +17,14 @@ from typing import ClassVar
 import pytest
 
 from tests.postgresql import start_postgresql
-from tests.servers import LiveApplication, application_environment, free_port, serve_application, wait_until
+from tests.servers import (
+    LiveApplication,
+    application_environment,
+    free_port,
+    serve_application,
+    serve_with_account,
+    wait_until,
+)
 from tests.store.naive import digest_of
 from tests.uploads.live_sender import LiveSender
 
@@ -156,8 +163,10 @@ def back_up_under_load(
 ) -> tuple[set[int], dict[int, Files]]:
     """Copy a living installation; return what was sealed before the copy of the store began, and all that ever was."""
     new.mkdir()
-    with serve_application(old, **database.old) as application:
-        application.bootstrap()
+    serve = serve_application if database.old else serve_with_account
+    with serve(old, **database.old) as application:
+        if database.old:
+            application.bootstrap()
         load = Load(application)
         load.start()
         load.wait(2)

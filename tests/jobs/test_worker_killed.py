@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.runners.conftest import living
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, serve_with_account
 
 pytestmark = pytest.mark.server
 # In no other process of the machine, such as those of this file's tests in another process of the test run.
@@ -24,10 +24,9 @@ MARK = f"sleep\0{SECONDS}"
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[LiveApplication]:
     """Run the application with a reaper that comes often, and jobs one after another."""
-    with serve_application(
+    with serve_with_account(
         tmp_path / "application", REAP_SECONDS="3", LEASE_SECONDS="60", JOB_SLOTS="1"
     ) as application:
-        application.bootstrap()
         yield application
 
 

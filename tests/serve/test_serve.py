@@ -11,7 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers import ROOT, answers, application_environment, free_port, serve_application, wait_until
+from tests.servers import (
+    ROOT,
+    answers,
+    application_environment,
+    free_port,
+    serve_application,
+    serve_with_account,
+    wait_until,
+)
 
 pytestmark = pytest.mark.server
 
@@ -54,7 +62,7 @@ def test_it_works(tmp_path: Path) -> None:
 
 
 def test_children_end_when_the_manager_is_killed(tmp_path: Path) -> None:
-    with serve_application(tmp_path / "data") as application:
+    with serve_with_account(tmp_path / "data") as application:
         everything = application.pids("web") + application.pids("worker")
         application.process.kill()
         application.process.wait()
@@ -66,7 +74,7 @@ def test_children_end_when_the_manager_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_ends_everything(tmp_path: Path) -> None:
-    with serve_application(tmp_path / "data") as application:
+    with serve_with_account(tmp_path / "data") as application:
         everything = application.pids("web") + application.pids("worker")
         os.kill(application.pids("worker")[0], signal.SIGKILL)
         assert application.process.wait(30) == 1
@@ -75,7 +83,7 @@ def test_a_worker_that_dies_ends_everything(tmp_path: Path) -> None:
 
 
 def test_a_web_process_that_dies_is_replaced(tmp_path: Path) -> None:
-    with serve_application(tmp_path / "data", WEB_PROCESSES="1") as application:
+    with serve_with_account(tmp_path / "data", WEB_PROCESSES="1") as application:
         _, child = application.pids("web")
         os.kill(child, signal.SIGKILL)
         wait_until(
@@ -127,7 +135,7 @@ def test_an_unreachable_database_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
-    with serve_application(tmp_path / "data"):
+    with serve_with_account(tmp_path / "data"):
         printed = run_to_failure(tmp_path / "data")
     assert "Another server already runs on DATA_DIR" in printed
 
@@ -136,7 +144,7 @@ def test_a_missing_sandbox_is_named_and_forgiven(tmp_path: Path) -> None:
     # A folder with Python alone: no bwrap on the path.
     programs = tmp_path / "bin"
     programs.mkdir()
-    with serve_application(tmp_path / "data", PATH=str(programs)) as application:
+    with serve_with_account(tmp_path / "data", PATH=str(programs)) as application:
         assert "Install the package bubblewrap" in application.log
 
 
@@ -145,5 +153,5 @@ def test_a_sandbox_that_does_not_work_is_named_and_forgiven(tmp_path: Path) -> N
     programs.mkdir()
     (programs / "bwrap").write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
     (programs / "bwrap").chmod(0o755)
-    with serve_application(tmp_path / "data", PATH=f"{programs}:{os.environ['PATH']}") as application:
+    with serve_with_account(tmp_path / "data", PATH=f"{programs}:{os.environ['PATH']}") as application:
         assert "No job can run on this machine. Jobs need bubblewrap 0.7 or later" in application.log

@@ -4,15 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import answers, serve_application
+from tests.servers import answers, serve_with_account
 
 pytestmark = pytest.mark.server
 
 
 def test_it_works(tmp_path: Path) -> None:
-    variables = {"PUBLIC_URL": "https://data.example.org/sets", "TRUST_PROXY": "true"}
-    with serve_application(tmp_path / "data", **variables) as application:
-        application.bootstrap()
+    # The files that other servers of this checkout serve are collected for their addresses.
+    variables = {
+        "PUBLIC_URL": "https://data.example.org/sets",
+        "TRUST_PROXY": "true",
+        "STATIC_ROOT": f"{tmp_path}/static",
+    }
+    with serve_with_account(tmp_path / "data", **variables) as application:
         headers = {"X-Forwarded-Host": "data.example.org", "X-Forwarded-Proto": "https", "Accept": "text/html"}
         # The proxy may pass the path on, or strip it.
         for path in ("/sets/sign-in/", "/sign-in/"):

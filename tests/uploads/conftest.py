@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, serve_with_account
 from tests.uploads.sender import Sender
 
 
@@ -19,6 +19,5 @@ def sender(db: None) -> Sender:
 @pytest.fixture(scope="package")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApplication]:
     """Run the whole application, once for all tests here that only talk to it."""
-    with serve_application(tmp_path_factory.mktemp("live") / "application") as application:
-        application.bootstrap()
+    with serve_with_account(tmp_path_factory.mktemp("live") / "application") as application:
         yield application

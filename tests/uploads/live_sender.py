@@ -63,18 +63,18 @@ class LiveSender:
             try:
                 answer = self.once(method, path, **options)
             except requests.RequestException:
-                if self.is_too_long(began):
+                if self.is_late(began):
                     raise
                 self.retries += 1
                 self.on_trouble()
                 time.sleep(0.05)
                 continue
-            if answer.status_code not in TRY_AGAIN or self.is_too_long(began):
+            if answer.status_code not in TRY_AGAIN or self.is_late(began):
                 assert answer.status_code < 500, f"{method} {path}: {answer.text}"
                 return answer
             time.sleep(0.05)
 
-    def is_too_long(self, began: float) -> bool:
+    def is_late(self, began: float) -> bool:
         """Tell whether something that began then should have come to its end, if it ever does."""
         return time.monotonic() > max(began, self.application.ready_at) + PATIENCE_SECONDS
 
@@ -100,7 +100,7 @@ class LiveSender:
         ]
         began = time.monotonic()
         while True:
-            assert not self.is_too_long(began), f"{self.name}@{number} is not filled"
+            assert not self.is_late(began), f"{self.name}@{number} is not filled"
             answer = self.call("POST", f"{self.versions}/{number}/plan", json={"files": listed})
             assert answer.status_code == 200, answer.text
             missing = [item for item in answer.json()["files"] if item["state"] != "stored"]
@@ -124,7 +124,7 @@ class LiveSender:
             if version["status"] == "uploading":
                 answer = self.call("POST", f"{self.versions}/{number}/seal")
                 assert answer.status_code in {202, 409}, answer.text
-            assert not self.is_too_long(began), f"{self.name}@{number} is {version['status']} for too long"
+            assert not self.is_late(began), f"{self.name}@{number} is {version['status']} for too long"
             time.sleep(0.05)
 
     def bring(self, number: int, connection: str, source_path: str) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class LiveSender:
             if version["status"] == "available":
                 return version
             assert version["status"] in {"syncing", "pending"}, version
-            assert not self.is_too_long(began), f"{self.name}@{number} is {version['status']} for too long"
+            assert not self.is_late(began), f"{self.name}@{number} is {version['status']} for too long"
             time.sleep(0.1)
 
     def _send_bundle(self, number: int, files: Mapping[str, bytes]) -> None:
@@ -168,7 +168,7 @@ class LiveSender:
     def _append(self, url: str, data: bytes) -> None:
         began = time.monotonic()
         while True:
-            assert not self.is_too_long(began), f"{url} does not come to its end"
+            assert not self.is_late(began), f"{url} does not come to its end"
             asked = self.call("HEAD", url, headers=TUS)
             # 410 would be a loss too: nobody ended it.
             assert asked.status_code == 200, asked.status_code

@@ -8,14 +8,14 @@ import random
 import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Self
 
 import pytest
 
-from tests.servers import LiveApplication, serve_application
+from tests.servers import LiveApplication, serve_with_account
 from tests.store.naive import digest_of
 from tests.uploads.live_sender import LiveSender
 
@@ -30,12 +30,24 @@ class Killer(threading.Thread):
         self._application, self._chance, self._kills = application, chance, kills
         self.done: list[str] = []
         self.error: BaseException | None = None
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Begin to kill."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill no more: whatever ends the drill early, the application isn't started behind its back."""
+        self._over.set()
+        self.join()
 
     def run(self) -> None:
         """Kill at moments that differ from run to run of the loop, never from run to run of the test."""
         try:
             for number in range(self._kills):
-                time.sleep(self._chance.uniform(0.05, 1.5))
+                if self._over.wait(self._chance.uniform(0.05, 1.5)):
+                    return
                 # Each kind at least once in any five.
                 kind = ("web child", "worker child", "everything", "web", "worker")[number % 5]
                 self._kill(kind)
@@ -105,22 +117,19 @@ def drill(folder: Path, *, kills: int, seed: int) -> None:
     # Short leases: a dead worker's seal is taken up in seconds. A part of the large files is finished by the worker,
     # where the process that has hashed what arrived is dead.
     settings = {"LEASE_SECONDS": "5", "REAP_SECONDS": "1", "FINISHED_IN_REQUEST_BYTES": "400000"}
-    with serve_application(folder, **settings) as application:
-        application.bootstrap()
+    with serve_with_account(folder, **settings) as application:
         sender = LiveSender(application, "killed", random.Random(seed + 1))
         sender.create_dataset()
         wanted: dict[int, dict[str, bytes]] = {}
-        killer = Killer(application, chance, kills)
-        killer.start()
-        while killer.is_alive() or not wanted:
-            files = make_files(sender.chance, len(wanted))
-            base = max(wanted, default=None) if sender.chance.random() < 0.5 else None
-            number = sender.create_version(base)
-            wanted[number] = (wanted[base] if base else {}) | files
-            sender.fill(number, files)
-            check_visible(sender, wanted)
-            sender.seal(number)
-        killer.join()
+        with Killer(application, chance, kills) as killer:
+            while killer.is_alive() or not wanted:
+                files = make_files(sender.chance, len(wanted))
+                base = max(wanted, default=None) if sender.chance.random() < 0.5 else None
+                number = sender.create_version(base)
+                wanted[number] = (wanted[base] if base else {}) | files
+                sender.fill(number, files)
+                check_visible(sender, wanted)
+                sender.seal(number)
         assert killer.error is None
         assert len(killer.done) == kills
         # A clash of names would be a fault of the drill.
