@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from tests.e2e.looking import settle, violations
 from tests.e2e.sending import call, make_dataset, seal_version, send_version, wait_for_status
 from tests.servers import LiveApplication
 
@@ -88,8 +88,8 @@ def test_every_page(worked: LiveApplication, signed_in: Page, screen: str) -> No
         answer = signed_in.goto(worked.url + path)
         if answer is None or answer.status != 200:
             found.append(f"{path} answers {answer.status if answer else 'nothing'}")
-        violations = Axe().run(signed_in).response["violations"]
-        found += [f"{path} {item['id']}: {item['nodes'][0]['html'][:200]}" for item in violations]
+        settle(signed_in)
+        found += violations(signed_in, path)
         wide = signed_in.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             found.append(f"{path} is {wide} pixels wide")

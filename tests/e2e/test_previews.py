@@ -10,7 +10,7 @@ from io import BytesIO
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.looking import glance
+from tests.e2e.looking import glance, settle
 from tests.e2e.sending import make_dataset, seal_version, send_version
 from tests.previews.test_kinds import parquet, picture
 from tests.previews.test_more_kinds import FILES as INSIDE
@@ -82,7 +82,7 @@ def test_every_kind(content: LiveApplication, signed_in: Page) -> None:
         response = signed_in.goto(f"{content.url}{VERSION}{address}")
         assert response is not None
         assert response.status == 200, address
-        signed_in.wait_for_load_state("networkidle")
+        settle(signed_in)
         glance(signed_in, address)
 
 
@@ -104,20 +104,20 @@ def test_a_table_is_sorted_and_filtered_in_place(content: LiveApplication, signe
 
 def test_pictures_of_a_folder_are_drawn(content: LiveApplication, signed_in: Page) -> None:
     signed_in.goto(f"{content.url}{VERSION}tree/train/cat")
-    signed_in.wait_for_load_state("networkidle")
+    settle(signed_in)
     drawn = signed_in.locator(".gallery img")
     expect(drawn).to_have_count(1)
     assert signed_in.evaluate("document.querySelector('.gallery img').naturalWidth") == 60
     drawn.click()
     signed_in.get_by_role("link", name="Open its page").click()
     signed_in.wait_for_url("**/files/train/cat/1.png")
-    signed_in.wait_for_load_state("networkidle")
+    settle(signed_in)
     assert signed_in.evaluate("document.querySelector('.preview img').naturalWidth") == 60
 
 
 def test_pictures_are_laid_over_each_other(content: LiveApplication, signed_in: Page) -> None:
     signed_in.goto(f"{content.url}{VERSION}compare/train/cat/1.png?with=1&other=train/dog/2.png")
-    signed_in.wait_for_load_state("networkidle")
+    settle(signed_in)
     above = signed_in.locator(".frames .above")
     signed_in.get_by_label("One over the other").check()
     slider = signed_in.get_by_label("@1 to @1")

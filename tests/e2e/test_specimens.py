@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Response, expect
 
-from tests.e2e.looking import glance
+from tests.e2e.looking import glance, settle
 from tests.e2e.sending import make_dataset, seal_version, send_version
 from tests.e2e.specimens import specimens
 from tests.servers import LiveApplication
@@ -142,7 +142,7 @@ def test_it_works(content: LiveApplication, signed_in: Page, folder: str) -> Non
         assert response is not None
         assert response.status == 200, path
         expect(signed_in.locator("main")).to_contain_text(words)
-        signed_in.wait_for_load_state("networkidle")
+        settle(signed_in)
         assert draws_everything(signed_in) or path in NOT_DRAWN, path
         glance(signed_in, path)
 
@@ -152,7 +152,7 @@ def test_files_of_an_archive(content: LiveApplication, signed_in: Page) -> None:
     for path, words in INSIDE.items():
         signed_in.goto(f"{content.url}{VERSION}files/archives/files.zip?member={path}")
         expect(signed_in.locator("#preview")).to_contain_text(words)
-        signed_in.wait_for_load_state("networkidle")
+        settle(signed_in)
         assert draws_everything(signed_in), path
         glance(signed_in, path)
 
@@ -188,7 +188,7 @@ def test_pictures_of_the_guide(content: LiveApplication, signed_in: Page, tmp_pa
     for name, address, height in PICTURES:
         signed_in.set_viewport_size({"width": 1100, "height": height})
         signed_in.goto(f"{content.url}{VERSION}{address}")
-        signed_in.wait_for_load_state("networkidle")
+        settle(signed_in)
         picture = Image.open(io.BytesIO(signed_in.screenshot())).convert("RGB")
         target = Path(GUIDE or tmp_path) / (f"{name}.png" if name.startswith("compare") else f"preview-{name}.png")
         picture.quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
