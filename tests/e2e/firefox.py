@@ -45,6 +45,33 @@ AT_EVERY_PAGE: Final = """() => {
   Object.defineProperty(File.prototype, "webkitRelativePath", path);
 }"""
 
+# WebDriver drops no files, and no script makes the entry of a folder: a stand-in hands out what is in `tree`, at most
+# a hundred entries a call, as browsers do. Files are dropped as they are.
+DROP: Final = """(tree) => {
+  const files = new Map([...document.querySelector("#to-drop").files].map((file) => [file.name, file]));
+  document.querySelector("#to-drop").remove();
+  const entryOf = (name, inside) => inside === null
+    ? { name, isFile: true, isDirectory: false, file: (good) => setTimeout(good, 0, files.get(name)) }
+    : { name, isFile: false, isDirectory: true, createReader: () => {
+        const left = Object.entries(inside);
+        return { readEntries: (good) => setTimeout(good, 0, left.splice(0, 100).map((one) => entryOf(...one))) };
+      } };
+  const transfer = new DataTransfer();
+  const folders = new Map();
+  for (const [name, inside] of Object.entries(tree)) {
+    transfer.items.add(files.get(name) ?? new File([], name));
+    if (inside !== null) folders.set(name, entryOf(name, inside));
+  }
+  const { webkitGetAsEntry } = DataTransferItem.prototype;
+  DataTransferItem.prototype.webkitGetAsEntry = function () {
+    return folders.get(this.getAsFile().name) ?? webkitGetAsEntry.call(this);
+  };
+  for (const kind of ["dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+  }
+  DataTransferItem.prototype.webkitGetAsEntry = webkitGetAsEntry;
+}"""
+
 
 class Firefox:
     """One window of a running Firefox."""
@@ -143,6 +170,23 @@ class Firefox:
         self.evaluate(f"window.folderPaths = {json.dumps(paths)}")
         element = self._locate(selector, visible=False)
         self.send("input.setFiles", context=self._window, element=element, files=[str(file) for file in files])
+
+    def drop(self, *roots: Path) -> None:
+        """Drop files and folders onto the page; no two files may have one name."""
+        files = [file for root in roots for file in (root, *root.rglob("*")) if file.is_file()]
+        assert len({file.name for file in files}) == len(files)
+        self.evaluate(
+            "void document.body.append(Object.assign(document.createElement('input'), "
+            "{type: 'file', multiple: true, hidden: true, id: 'to-drop'}))"
+        )
+        element = self._locate("#to-drop", visible=False)
+        self.send("input.setFiles", context=self._window, element=element, files=[str(file) for file in files])
+        self.evaluate(f"void ({DROP})({json.dumps({root.name: _tree(root) for root in roots})})")
+
+
+def _tree(place: Path) -> dict[str, Any] | None:
+    """Return what is in a folder, by name; nothing for a file."""
+    return {inside.name: _tree(inside) for inside in place.iterdir()} if place.is_dir() else None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def sent(window: Firefox, application: LiveApplication, tmp_path_factory: pytest
     """Upload a folder by the page, and seal it; return path -> sha256 of the source."""
     folder = tmp_path_factory.mktemp("source") / "fotos"
     # The large one is hashed by WebAssembly, in several blocks, and sent in several requests.
-    files = {"groß.bin": os.urandom(70_000_000), "a/日本/ü.txt": os.urandom(20), "leer.txt": b""}
+    files = {"groß.bin": os.urandom(24_000_000), "a/日本/ü.txt": os.urandom(20), "leer.txt": b""}
     files |= {f"many/{number}.txt": b"%d" % number + os.urandom(8) for number in range(120)}
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,24 @@ def test_upload(application: LiveApplication, firefox: Firefox, sent: dict[str, 
     status, body = application.request("GET", f"/api/v1{DATASET}versions/1/manifest")
     assert status == 200
     assert {line["path"]: line["sha256"] for line in map(json.loads, body.splitlines())} == sent
+
+
+def test_a_folder_and_a_file_are_dropped(application: LiveApplication, firefox: Firefox, tmp_path: Path) -> None:
+    files = {"top/a/日本/ü.txt": b"deep", "top/leer.txt": b"", "alone.txt": os.urandom(20)}
+    files |= {f"top/many/{number}.txt": b"%d" % number + os.urandom(8) for number in range(230)}
+    for path, data in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    application.request("POST", "/api/v1/teams/lab/datasets", body={"name": "dropped"})
+    application.request("POST", "/api/v1/teams/lab/datasets/dropped/versions", body={})
+    firefox.open(f"{application.url}/teams/lab/datasets/dropped/versions/1/upload/")
+    firefox.drop(tmp_path / "top", tmp_path / "alone.txt")
+    firefox.wait_for_text("[data-el=review]", "233 files")
+    firefox.click("[data-el=start]")
+    firefox.wait_for_text("[data-el=outcomeTitle]", "is available", seconds=180)
+    _, body = application.request("GET", "/api/v1/teams/lab/datasets/dropped/versions/1/manifest")
+    sent = {line["path"]: line["sha256"] for line in map(json.loads, body.splitlines())}
+    assert sent == {path.removeprefix("top/"): hashlib.sha256(data).hexdigest() for path, data in files.items()}
 
 
 def test_tree(application: LiveApplication, firefox: Firefox, sent: dict[str, str]) -> None:
