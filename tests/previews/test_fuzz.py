@@ -95,9 +95,9 @@ def damage(data: bytes, chance: random.Random) -> bytes:
     return bytes(raw)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
-    """Start the process that workers are forked from."""
+    """Start the process that workers are forked from, once: to load its libraries takes longer than many a drill."""
     with Nursery() as running:
         yield running
 
