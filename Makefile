@@ -30,8 +30,8 @@ run: .venv/.runtime node_modules/.installed
 
 test: .venv/.dev .venv/.ministack node_modules/.installed
 	$(NODE_PATHS) node --test tests/js/*.test.js
-	$(PY) -m pytest -n $(TEST_PROCESSES)
-	TEST_DATABASE=postgresql $(PY) -m pytest -n $(TEST_PROCESSES) -m "data_layer and not nightly"
+	$(PY) -m pytest -n $(TEST_PROCESSES) --dist worksteal
+	TEST_DATABASE=postgresql $(PY) -m pytest -n $(TEST_PROCESSES) --dist worksteal -m "data_layer and not nightly"
 
 lint: .venv/.dev node_modules/.installed
 	$(PY) -m ruff check .
