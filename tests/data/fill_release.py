@@ -206,7 +206,7 @@ def send(ada: Any, version: Any, files: Files) -> None:  # noqa: ANN401
 
     listed = [DeclaredFile(path, len(data), hashlib.sha256(data).digest()) for path, data in files.items()]
     planned = plan_files(ada, version=version, files=listed)
-    needed = [item.path for item in planned if item.state != "stored"]
+    needed = [item.path for item in planned.files if item.state != "stored"]
     if needed:
         upload = create_bundle(ada, version=version, paths=needed)
         body = io.BytesIO(b"".join(files[path] for path in needed))
