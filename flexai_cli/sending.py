@@ -79,7 +79,7 @@ class Sender:
         waiting = items
         for number in range(MOST_ROUNDS):
             waiting = [item for item in waiting if item.digest is not None]
-            needed = self._ask(waiting)
+            needed, upload = self._ask(waiting)
             if number == 0:
                 self._progress.saved(sum(item.size for item in waiting) - sum(item.size for item in needed))
             if not needed:
@@ -91,21 +91,20 @@ class Sender:
             size = sum(item.size for item in waiting)
             is_whole = whole is not None and len(held) == len(waiting) and len(whole) == size
             body = whole if is_whole and whole is not None else memoryview(b"".join(held[item] for item in waiting))
-            if self._send_bundle(waiting, body):
+            if self._send_bundle(waiting, body, upload if len(waiting) == len(needed) else None):
                 return
         for item in waiting:
             self._fail(item, "The server still asks for this file after it was sent several times.")
 
-    def _ask(self, items: list[Item]) -> list[Item]:
-        """Plan; return what has to be sent."""
+    def _ask(self, items: list[Item]) -> tuple[list[Item], str | None]:
+        """Plan; return what has to be sent, and the upload that waits for it, if there is one."""
         if not items:
-            return []
+            return [], None
         try:
-            planned = self._target.plan(items)
+            return self._target.plan_bundle(items)
         except Problem as error:
             self._refused(error, items)
             return self._ask([item for item in items if item.digest is not None])
-        return [item for item, row in zip(items, planned, strict=True) if row["state"] != "stored"]
 
     def _read(self, items: list[Item], held: dict[Item, memoryview]) -> memoryview | None:
         """Read and hash files, into one piece of memory; return it when all of them could be read."""
@@ -129,10 +128,10 @@ class Sender:
             held[item] = part
         return buffer if is_whole else None
 
-    def _send_bundle(self, items: list[Item], body: memoryview) -> bool:
-        """Send small files back to back; False when they have to be planned again."""
+    def _send_bundle(self, items: list[Item], body: memoryview, upload: str | None = None) -> bool:
+        """Send small files back to back, by `upload` if it was made for them; False when they must be planned again."""
         try:
-            upload = self._target.create_bundle(items)
+            upload = upload or self._target.create_bundle(items)
         except Problem as error:
             if error.status == httpx.codes.REQUEST_ENTITY_TOO_LARGE and len(items) > 1:
                 # This server's packs are smaller than usual.

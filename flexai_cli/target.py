@@ -47,8 +47,30 @@ class Target:
 
     def plan(self, items: list[Item]) -> list[dict[str, Any]]:
         """Declare files with their digests; return what is to be done for each."""
+        planned: list[dict[str, Any]] = self._plan(items, bundle=False)["files"]
+        return planned
+
+    def plan_bundle(self, items: list[Item]) -> tuple[list[Item], str | None]:
+        """Declare small files; return those that are needed, and the address of an upload that takes just these.
+
+        None where there is no such upload: then one is made by `create_bundle`.
+        """
+        try:
+            planned = self._plan(items, bundle=True)
+        except Problem as error:
+            if error.status != httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+                raise
+            # This server's packs are smaller than usual.
+            planned = self._plan(items, bundle=False)
+        states = [row["state"] for row in planned["files"]]
+        needed = [item for item, state in zip(items, states, strict=True) if state != "stored"]
+        bundle = planned["bundle"]
+        # One that was begun by itself, earlier, is not in the bundle.
+        return needed, bundle["upload"] if bundle and "partial" not in states else None
+
+    def _plan(self, items: list[Item], *, bundle: bool) -> dict[str, Any]:
         files = [{"path": i.path, "size": i.size, "sha256": i.digest.hex()} for i in items if i.digest is not None]
-        planned: list[dict[str, Any]] = self.session.post(*self.parts, "plan", body={"files": files})["files"]
+        planned: dict[str, Any] = self.session.post(*self.parts, "plan", body={"files": files, "bundle": bundle})
         return planned
 
     def create_bundle(self, items: list[Item]) -> str:
