@@ -134,6 +134,11 @@ def test_what_fails_is_named_and_left_out(
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("here.txt")).to_be_visible(timeout=WAIT)
     check(page, "import-failed")
+    failed = page.url
+    page.goto(f"{application.url}/teams/lab/datasets/{bucket}/versions/1/import/problems/")
+    expect(page.get_by_text("here.txt")).to_be_visible()
+    check(page, "import-problems")
+    page.goto(failed)
     page.get_by_role("button", name="Leave out the failed file and seal").click()
     expect(page.get_by_text("It will hold 1 file")).to_be_visible()
     page.get_by_role("button", name="Leave out 1 file").click()
