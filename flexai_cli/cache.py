@@ -9,14 +9,16 @@ import hashlib
 import os
 import sqlite3
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from flexai_cli.chunks import Chunk, Stat
 from flexai_cli.digest import Root
 from flexai_cli.errors import FlexaiError
-from flexai_cli.scan import Chunk, Stat
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS folder (
@@ -199,8 +201,14 @@ def is_settled(about: Stat, now: int) -> bool:
 
 def _fingerprint(chunk: Chunk) -> bytes:
     """Names (on disk, and in the dataset) and stats of all files of a folder, as one value."""
-    text = "\0".join([*chunk.own_names, "", *chunk.names]) + repr([tuple(about) for about in chunk.stats])
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    names = "\0".join([*chunk.own_names, "", *chunk.names]).encode("utf-8", "surrogateescape")
+    numbers = list(chain.from_iterable(chunk.stats))
+    try:
+        told = array("q", numbers).tobytes()
+    except OverflowError:
+        # Of some file systems, inodes have 64 bits.
+        told = repr(numbers).encode()
+    return hashlib.sha256(names + told).digest()
 
 
 def _open(folder: Path | None) -> sqlite3.Connection:

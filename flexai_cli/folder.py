@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from flexai_cli.cache import Cache
+from flexai_cli.chunks import Chunk
 from flexai_cli.digest import Root, TreeDigest, folder_root
 from flexai_cli.manifest import Listed
 from flexai_cli.patterns import Patterns
 from flexai_cli.pipeline import STREAMS, Batch, Pipeline
 from flexai_cli.progress import Progress
 from flexai_cli.reading import Unread, hash_file
-from flexai_cli.scan import Chunk, scan
+from flexai_cli.scan import scan
 from flexai_cli.sending import Sender
 from flexai_cli.sources import Node
 

@@ -10,9 +10,9 @@ from itertools import groupby
 from pathlib import Path
 
 from flexai_cli.cache import Cache
+from flexai_cli.chunks import Chunk, Stat
 from flexai_cli.manifest import Listed
 from flexai_cli.reading import Unread, hash_file
-from flexai_cli.scan import Chunk, Stat
 
 
 class LocalFiles:

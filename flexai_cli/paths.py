@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 from flexai_cli.errors import FlexaiError
@@ -23,6 +24,17 @@ class IllegalPath(FlexaiError):
         shown = path.encode("utf-8", "backslashreplace").decode()
         super().__init__(f"{shown!r}: {reason}", items=[{"path": shown, "detail": reason}])
         self.reason = reason
+
+
+def are_plain(names: Sequence[str]) -> bool:
+    """Tell at once whether all names of a folder on disk are such as most are: ASCII, and against no rule."""
+    together = "".join(names)
+    return (
+        together.isascii()
+        and together.isprintable()
+        and "\\" not in together
+        and max(map(len, names)) <= MAX_PART_BYTES
+    )
 
 
 def normalise_name(name: str) -> str:
@@ -53,6 +65,11 @@ def normalise(path: str) -> str:
         raise IllegalPath(path, error.reason) from None
     check_length(normal)
     return normal
+
+
+def is_short(folder: str) -> bool:
+    """Whether any name that a folder may hold makes a path that is not too long."""
+    return len(folder) <= MAX_PATH_BYTES // 4 - MAX_PART_BYTES
 
 
 def check_length(path: str) -> None:

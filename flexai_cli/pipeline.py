@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from flexai_cli.scan import Chunk
+from flexai_cli.chunks import Chunk
 
 MIB: Final = 2**20
 # What travels together, as the server takes it: packs of small files, and large ones each by itself.

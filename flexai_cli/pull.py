@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flexai_cli.cache import Cache
+from flexai_cli.chunks import PULL_FOLDER
 from flexai_cli.digest import TreeDigest
 from flexai_cli.errors import Different, Incomplete, UsageError
 from flexai_cli.labels import Label
@@ -24,7 +25,6 @@ from flexai_cli.patterns import Patterns
 from flexai_cli.pipeline import BATCH_BYTES, BATCH_FILES, LARGE_BYTES, STREAMS
 from flexai_cli.progress import Progress
 from flexai_cli.receiving import Receiver
-from flexai_cli.scan import PULL_FOLDER
 from flexai_cli.session import Session
 from flexai_cli.settings import cache_folder
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flexai_cli.cache import Cache
+from flexai_cli.chunks import reason_of
 from flexai_cli.digest import Root
 from flexai_cli.errors import Different, FlexaiError, Incomplete, InTheWay, Problem, UsageError
 from flexai_cli.folder import Folder
 from flexai_cli.manifest import overlay_root, read_manifest
 from flexai_cli.progress import Progress
-from flexai_cli.scan import reason_of
 from flexai_cli.sealing import seal
 from flexai_cli.sending import Sender
 from flexai_cli.session import Session

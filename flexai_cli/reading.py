@@ -7,8 +7,8 @@ import io
 import os
 from collections.abc import Callable, Iterator
 
+from flexai_cli.chunks import Stat, reason_of
 from flexai_cli.digest import BLOCK_BYTES
-from flexai_cli.scan import Stat, reason_of
 
 
 class Unread(Exception):

@@ -14,10 +14,10 @@ from typing import Final
 
 import httpx
 
+from flexai_cli.chunks import PULL_FOLDER, reason_of
 from flexai_cli.manifest import Listed
 from flexai_cli.pipeline import LARGE_BYTES
 from flexai_cli.progress import Progress
-from flexai_cli.scan import PULL_FOLDER, reason_of
 from flexai_cli.session import Attempt, Session
 
 BLOCK_BYTES: Final = 2**20

@@ -7,11 +7,11 @@ from typing import Final
 
 import httpx
 
+from flexai_cli.chunks import Report
 from flexai_cli.errors import Problem
 from flexai_cli.pipeline import Batch, Item
 from flexai_cli.progress import Progress
 from flexai_cli.reading import CHANGED, Unread, hash_file, read_range, read_whole
-from flexai_cli.scan import Report
 from flexai_cli.target import Target, Vanished
 
 # Plans of the same files, while every one of them finds something that is still needed.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flexai_cli.cache import Cache, Unfinished
-from flexai_cli.scan import Chunk, Stat
+from flexai_cli.chunks import Chunk, Stat
 from tests.cli.conftest import Flexai, write_files
 from tests.servers import ROOT
 from tests.store.naive import digest_of
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from flexai_cli.cache import Cache
 from flexai_cli.digest import Root
-from flexai_cli.scan import Chunk, Stat
+from flexai_cli.chunks import Chunk, Stat
 
 cache = Cache(Path(sys.argv[1]))
 for number in range(100):

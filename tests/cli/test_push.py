@@ -104,8 +104,8 @@ def test_links_are_followed(flexai: Flexai, tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_sent_is_an_error_on_it(flexai: Flexai, tmp_path: Path) -> None:
+    from flexai_cli.chunks import Stat
     from flexai_cli.reading import Unread, hash_file, read_range, read_whole
-    from flexai_cli.scan import Stat
 
     file = tmp_path / "f"
     file.write_bytes(b"12345")

@@ -1,0 +1,84 @@
+"""Files of this machine next to each other in one folder, and what tells that one has changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from flexai_cli.digest import Root
+
+# Where `pull` keeps what is half fetched; never part of a dataset.
+PULL_FOLDER = ".flexai-pull"
+
+
+class Stat(NamedTuple):
+    """What changes when a file does: size in bytes, times in nanoseconds, inode."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Stat:
+        """Keep the part that matters."""
+        # By less than half of the time that `cls(...)` takes, once for each of a million files.
+        return tuple.__new__(cls, (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """Up to 1000 files next to each other in one folder, by name. `digests` (32 bytes each) are None until known.
+
+    `folder` is where they are on this machine, `prefix` ("" or "a/b/") where in the dataset; `names` are theirs there,
+    `own_names` those on disk. `is_all` says that the folder has nothing else, `root` its digest where it is known.
+    """
+
+    folder: str
+    prefix: str
+    names: list[str]
+    own_names: list[str]
+    stats: list[Stat]
+    digests: list[bytes | None]
+    is_all: bool = False
+    root: Root | None = None
+
+    def path(self, index: int) -> str:
+        """Return a file's path in the dataset."""
+        return self.prefix + self.names[index]
+
+    def source(self, index: int) -> str:
+        """Return a file's path on this machine."""
+        return f"{self.folder}/{self.own_names[index]}"
+
+
+class Report(Protocol):
+    """Is told what can't be taken: its path on this machine, why, and its path in the dataset if that was declared."""
+
+    def __call__(self, source: str, reason: str, path: str = "") -> None:
+        """Take note."""
+
+
+def look_at_files(folder: str, names: Sequence[str]) -> list[Stat] | None:
+    """Look up entries of a folder; None where one of them can't be, or is no regular file."""
+    try:
+        if os.stat not in os.supports_dir_fd:
+            found = [os.stat(f"{folder}/{name}") for name in names]  # noqa: PTH116
+        else:
+            # The path of the folder is looked up once, not for each of them.
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                found = [os.stat(name, dir_fd=descriptor) for name in names]
+            finally:
+                os.close(descriptor)
+    except OSError:
+        return None
+    return list(map(Stat.of, found)) if {stat.S_IFMT(each.st_mode) for each in found} == {stat.S_IFREG} else None
+
+
+def reason_of(error: OSError) -> str:
+    """Say what the system refused, without the path, which is named beside it."""
+    return error.strerror or type(error).__name__
