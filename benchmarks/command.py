@@ -50,7 +50,10 @@ class Command:
             "FLEXAI_CONFIG_DIR": str(self.home / "config"),
             "FLEXAI_CACHE_DIR": str(self.home / "cache"),
             "PYTHONPATH": str(ROOT),
+            # Of an installed command, the modules are compiled.
+            "PYTHONPYCACHEPREFIX": str(self.home / "compiled"),
         }
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         before = cpu_of(self.application.process.pid)
         started = time.perf_counter()
         with tempfile.TemporaryFile() as output:
@@ -76,7 +79,9 @@ def our_command(place: Path) -> Iterator[Command]:
     """Start an empty server, and a command for it."""
     with serve_application(place / "flexai") as application:
         application.bootstrap()
-        yield Command(application, place / "home")
+        command = Command(application, place / "home")
+        command.run("dataset", "list")
+        yield command
 
 
 @contextmanager
