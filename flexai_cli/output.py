@@ -176,11 +176,13 @@ def show_error(error: FlexaiError) -> None:
         (print_line if mode.lines else print_json)(told)
         return
     err().print(_text(f"Error: {printable(error.detail)}", style="red"))
-    for item in error.items[:SHOWN_ITEMS]:
+    # What is wrong with a single field is said already.
+    items = [item for item in error.items if item.get("detail") != error.detail]
+    for item in items[:SHOWN_ITEMS]:
         named = item.get("path") or item.get("field") or ""
         err().print(_text(f"  {printable(str(named))}: {printable(str(item.get('detail', '')))}"))
-    if len(error.items) > SHOWN_ITEMS:
-        err().print(f"  ... and {len(error.items) - SHOWN_ITEMS} more (--json names them)")
+    if len(items) > SHOWN_ITEMS:
+        err().print(f"  ... and {len(items) - SHOWN_ITEMS} more (--json names them)")
 
 
 def fail(text: str) -> NoReturn:

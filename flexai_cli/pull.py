@@ -95,6 +95,9 @@ class Pull:
                 what = f"{len(failed)} files could not be fetched. The same command tries again."
                 raise Incomplete(what, items=failed)
             shutil.rmtree(scratch, ignore_errors=True)
+        warnings = list(version["warnings"])
+        if not count:
+            warnings.append(f"No file of {self._label.dataset}@{version['number']} matches the patterns.")
         return PullResult(
             team=self._team,
             dataset=self._label.dataset,
@@ -106,7 +109,7 @@ class Pull:
             fetched_count=receiver.count,
             fetched_size=self._progress.moved_bytes,
             seconds=time.monotonic() - started,
-            warnings=version["warnings"],
+            warnings=warnings,
         )
 
     def _fetch(self, receiver: Receiver, version: dict[str, Any]) -> tuple[int, int]:

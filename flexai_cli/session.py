@@ -273,4 +273,6 @@ def check(answer: httpx.Response) -> httpx.Response:
         raise Problem(answer.status_code, code, detail, items=items, retry_after=retry_after(answer))
     except (ValueError, KeyError, TypeError):
         text = f"{answer.request.method} {answer.request.url}: the answer is {answer.status_code}, and not of this API."
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            text += " Is the address of the server right?"
         raise Problem(answer.status_code, "unknown", text, retry_after=retry_after(answer)) from None

@@ -150,7 +150,10 @@ def find_base(session: Session, team: str, label: Label, text: str) -> int | Non
         return int(session.get("teams", team, "datasets", label.dataset)["latest_version"] or 0) or None
     if text.isascii() and text.isdigit():
         return int(text)
-    named = parse_label(f"{label.dataset}@{text}")
+    try:
+        named = parse_label(f"{label.dataset}@{text}")
+    except UsageError:
+        raise UsageError(f"--base {text!r} names no version: give a number, a label, or latest") from None
     return int(session.get("teams", team, "datasets", label.dataset, "versions", named.version)["number"])
 
 

@@ -158,3 +158,16 @@ def test_a_download_that_breaks(flexai: Flexai, tmp_path: Path, front: S3Front) 
     front.fail("GET .*/outputs/f", cut=2**20)
     ours.run("job", "fetch", "breaks", tmp_path / "left")
     assert read_files(tmp_path / "left") == {"f": bytes(3_000_000)}
+
+
+def test_it_is_said_once_and_to_the_point(flexai: Flexai, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "data", {"a": b"a"})
+    told = flexai.run("dataset", "push", "ab", "--file", folder, code=1).stderr
+    assert told.count("A name has 3 to 63") == 1
+    flexai.run("dataset", "push", "to-the-point", "--file", folder)
+    told = flexai.run("dataset", "push", "to-the-point", "--file", folder, "--base", "x y", code=2).stderr
+    assert "--base 'x y' names no version" in told
+    told = flexai.run("dataset", "pull", "to-the-point", tmp_path / "out", "--include", "*.nope").stderr
+    assert "Warning: No file of to-the-point@1 matches the patterns." in told
+    told = flexai.run("auth", "login", "--url", f"{flexai.url}/datasets", "--token", "x", code=4).stderr
+    assert "Is the address of the server right?" in told
