@@ -23,6 +23,7 @@ from datasets_app.services.comparing import MOST_ROWS, Change, compare_versions
 from datasets_app.services.croissant import describe_as_croissant
 from datasets_app.services.manifests import manifest_lines
 from datasets_app.services.previewing import open_member
+from datasets_app.services.version_names import find_named_version
 from datasets_app.services.versions import find_version
 
 router = Router()
@@ -317,15 +318,19 @@ def diff(  # noqa: PLR0913 - one argument for each part of the URL and its query
     other: Path[str],
     folders: bool = False,
     kind: str = "",
+    other_team: str = "",
     cursor: str | None = None,
     limit: int = MOST_ROWS,
 ) -> DiffAnswer:
     """Return what changed from version `number` to `other`; directories with equal digests are not looked into.
 
+    `other` is a number or label, or `evaluation@3` of another dataset of the team, or of `other_team`.
+
     With `folders`, a folder that was added, removed or renamed as a whole is one item. `kind` keeps one of added,
     removed, changed, renamed.
     """
-    old, new = _find(request, team, name, number), _find(request, team, name, other)
+    old = _find(request, team, name, number)
+    new = find_named_version(request.auth, team=other_team or team, dataset=name, wanted=other)
     found = compare_versions(request.auth, old=old, new=new, kind=kind, cursor=cursor, limit=limit, expand=not folders)
     counts = found.tallies
     return DiffAnswer(

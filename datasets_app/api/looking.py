@@ -12,7 +12,9 @@ from datasets_app.api.files import EntryAnswer
 from datasets_app.api.schemas import Answer, Body, Page
 from datasets_app.errors import Unavailable
 from datasets_app.services.file_comparing import ask_tables, compare_files, find_pair
+from datasets_app.services.overlaps import find_overlap
 from datasets_app.services.searching import PAGE_FILES, Search, find_files_page
+from datasets_app.services.version_names import find_named_version
 from datasets_app.services.versions import find_version
 
 router = Router()
@@ -48,6 +50,26 @@ class ComparisonAnswer(Answer):
     new_sha256: str
     notes: list[str]
     data: dict[str, Any] | None
+
+
+class SharedFileAnswer(Answer):
+    """A file that both versions have, byte for byte. `size` is in bytes."""
+
+    path: str
+    other_path: str
+    size: int
+
+
+class OverlapAnswer(Answer):
+    """How many files (and bytes) of the version the other one has too, with up to 200 of them.
+
+    While a worker compares large versions, `state` is "comparing" and the figures are null: ask again.
+    """
+
+    state: Literal["compared", "comparing"]
+    files: int | None
+    size: int | None
+    examples: list[SharedFileAnswer]
 
 
 class QueryPayload(Body):
@@ -106,9 +128,12 @@ def compare(  # noqa: PLR0913 - one argument for each part of the URL and its qu
     form: Literal["", "table", "text", "bytes"] = "",
     key: str = "",
 ) -> ComparisonAnswer:
-    """Compare a file with the file `other` (default: the same path) of version `to`."""
+    """Compare a file with the file `other` (default: the same path) of version `to`.
+
+    `to` is a number or label, or `evaluation@3`, `team/evaluation@3` of another dataset.
+    """
     old_version = find_version(request.auth, team=team, dataset=name, number=number)
-    new_version = find_version(request.auth, team=team, dataset=name, number=to)
+    new_version = find_named_version(request.auth, team=team, dataset=name, wanted=to)
     old, new = find_pair(request.auth, version=old_version, path=path, other=new_version, other_path=other)
     found = compare_files(request.auth, old=old, new=new, form=form, key=key)
     if found.problem:
@@ -120,6 +145,26 @@ def compare(  # noqa: PLR0913 - one argument for each part of the URL and its qu
         notes=found.notes,
         data=found.data or None,
     )
+
+
+@router.get(
+    "/{number}/overlap",
+    response=OverlapAnswer,
+    operation_id="find_overlap",
+    summary="Shared files",
+    url_name="find_overlap",
+)
+def overlap(request: ApiRequest, team: Path[str], name: Path[str], number: Path[str], other: str) -> OverlapAnswer:
+    """Tell which files another version has too, whatever their names; empty files don't count.
+
+    `other` is `evaluation` (its newest version), `evaluation@3`, or `team/evaluation@3` of another team of yours.
+    """
+    version = find_version(request.auth, team=team, dataset=name, number=number)
+    found = find_overlap(request.auth, version=version, other=find_named_version(request.auth, team=team, wanted=other))
+    if found is None:
+        return OverlapAnswer(state="comparing", files=None, size=None, examples=[])
+    examples = [SharedFileAnswer(path=ours, other_path=theirs, size=size) for ours, theirs, size in found.examples]
+    return OverlapAnswer(state="compared", files=found.files, size=found.size, examples=examples)
 
 
 @router.post(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import connection
 
+from datasets_app.errors import Conflict
 from datasets_app.models import Blob, Directory, File
 from datasets_app.permissions import require
 from datasets_app.previews.base import Ask, Preview
@@ -59,6 +60,8 @@ def find_overlap(actor: User, *, version: Version, other: Version, wake: bool = 
     """Compare two sealed versions that the actor may read; None while a worker, which it may `wake`, does so."""
     for one in (version, other):
         require(actor, "version.view", one)
+        if one.root is None:
+            raise Conflict(f"{one.label} is {one.status}: its files can be compared once it is sealed.")
     return _overlap(version, other, wake=wake)
 
 

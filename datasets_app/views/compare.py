@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,6 +17,7 @@ from datasets_app.services.datasets import get_dataset
 from datasets_app.services.labels import label_names
 from datasets_app.services.origins import repeated_numbers
 from datasets_app.services.space import added_sizes
+from datasets_app.services.version_names import find_named_version, name_version
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
@@ -61,24 +63,30 @@ def dataset_compare(request: SignedInRequest, team: str, name: str) -> HttpRespo
     chosen = [request.GET.get(key, "") for key in ("old", "new")]
     if not all(chosen):
         return redirect("dataset_history", team=team, name=dataset.name)
-    numbers = [find_version(request.user, team=team, dataset=name, number=text).number for text in chosen]
-    return redirect("version_diff", team=team, name=name, number=numbers[0], other=numbers[1])
+    old = find_version(request.user, team=team, dataset=name, number=chosen[0])
+    return redirect(_diff_url(old, _find_other(request, team, name, chosen[1])))
 
 
 @require_safe
 @signed_in
 def version_diff(request: SignedInRequest, team: str, name: str, number: int | str, other: int | str) -> HttpResponse:
-    """Show what changed from one version to another, by folder; htmx gets the rows alone."""
+    """Show what changed from one version to another, by folder; htmx gets the rows alone.
+
+    `of` names the other version where it is one of another dataset.
+    """
     old = find_version(request.user, team=team, dataset=name, number=number)
-    new = find_version(request.user, team=team, dataset=name, number=other)
+    new = _find_other(request, team, name, str(other))
     kind, cursor = request.GET.get("kind", ""), request.GET.get("cursor")
     found = compare_versions(request.user, old=old, new=new, kind=kind, cursor=cursor, limit=PAGE_ROWS)
     dataset = old.dataset
+    new_name = name_version(new, beside=old)
     context = {
         "team": dataset.team,
         "dataset": dataset,
         "old": old,
         "new": new,
+        "new_name": new_name,
+        "swap_url": _diff_url(new, old),
         "kind": kind,
         "cursor": cursor,
         "comparison": found,
@@ -89,12 +97,27 @@ def version_diff(request: SignedInRequest, team: str, name: str, number: int | s
         "new_url": _files_url(new),
         "compare_url": reverse("file_compare", args=(team, name, old.number, "-")).removesuffix("-"),
         "old_tree": reverse("version_tree", args=(team, name, old.number)),
-        "new_tree": reverse("version_tree", args=(team, name, new.number)),
+        "new_tree": reverse("version_tree", args=(new.dataset.team.name, new.dataset.name, new.number)),
     }
     if is_part(request):
         return render(request, "versions/version_diff.html#changes", context)
     versions = list_versions(request.user, dataset=dataset, available=True, limit=OFFERED).items
     return render(request, "versions/version_diff.html", context | {"versions": versions})
+
+
+def _find_other(request: SignedInRequest, team: str, name: str, number: str) -> Version:
+    """Find the version to compare with: the one that `of` names, in whatever dataset, or else one of this dataset."""
+    of = request.GET.get("of", "").strip()
+    return find_named_version(request.user, team=team, dataset="" if of else name, wanted=of or number)
+
+
+def _diff_url(old: Version, new: Version) -> str:
+    """Return the address of the comparison from `old` to `new`, which may be of another dataset."""
+    dataset = old.dataset
+    address = reverse("version_diff", args=(dataset.team.name, dataset.name, old.number, new.number))
+    if new.dataset.pk == dataset.pk:
+        return address
+    return f"{address}?{urlencode({'of': name_version(new, beside=old)})}"
 
 
 def _by_folder(changes: Iterable[Change]) -> list[tuple[str, list[Change]]]:

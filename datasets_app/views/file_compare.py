@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from datasets_app.errors import AppError, Invalid, NotFound
 from datasets_app.services.browsing import find_file, list_versions
 from datasets_app.services.file_comparing import ask_tables, compare_files, find_pair
+from datasets_app.services.version_names import find_named_version, name_version
 from datasets_app.services.versions import find_version
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 from datasets_app.views.tree import tree_frame
@@ -29,14 +30,16 @@ OFFERED = 100
 def file_compare(request: SignedInRequest, team: str, name: str, number: int | str, path: str) -> HttpResponse:
     """Show what differs between a file and another one: `other` (default: the same path) of the version `with`.
 
-    Without `with`, the version before is the old one, if it has the path.
+    `of` goes before `with`: both may name a version of another dataset, as `evaluation@3`. Without them, the version
+    before is the old one, if it has the path.
     """
     path = path.strip("/")
     version = find_version(request.user, team=team, dataset=name, number=number)
     old = find_file(request.user, version=version, path=path)
     versions = list_versions(request.user, dataset=version.dataset, available=True, limit=OFFERED).items
-    wanted, other_path = request.GET.get("with", ""), request.GET.get("other", "").strip().strip("/")
-    if not wanted:
+    of, wanted = (request.GET.get(word, "").strip() for word in ("of", "with"))
+    other_path = request.GET.get("other", "").strip().strip("/")
+    if not (of or wanted):
         before = _version_before(request.user, version, versions, path)
         if before is not None:
             address = reverse("file_compare", args=(team, name, before.number, path))
@@ -48,10 +51,13 @@ def file_compare(request: SignedInRequest, team: str, name: str, number: int | s
         "other_path": other_path or path,
         "old_product": reverse("file_product", args=(team, name, version.number, path)),
     }
-    if wanted:
+    if of or wanted:
         try:
-            other = find_version(request.user, team=team, dataset=name, number=wanted)
+            default = "" if of else name
+            other = find_named_version(request.user, team=team, dataset=default, wanted=of or wanted)
             context["with_number"] = other.number
+            context["other_name"] = name_version(other, beside=version)
+            context["is_elsewhere"] = other.dataset.pk != version.dataset.pk
             old, new = find_pair(request.user, version=version, path=path, other=other, other_path=other_path)
         except NotFound as error:
             context["missing"] = error.detail
@@ -59,15 +65,16 @@ def file_compare(request: SignedInRequest, team: str, name: str, number: int | s
             options = {word: request.GET.get(word, "") for word in ("form", "key")}
             found = compare_files(request.user, old=old, new=new, **options)
             there = other_path or path
+            place = (other.dataset.team.name, other.dataset.name, other.number, there)
             context |= {
                 "new": new,
                 "other": other,
                 "found": found,
-                "new_product": reverse("file_product", args=(team, name, other.number, there)),
-                "new_url": reverse("file_detail", args=(team, name, other.number, there)),
-                "swap_url": reverse("file_compare", args=(team, name, other.number, there))
+                "new_product": reverse("file_product", args=place),
+                "new_url": reverse("file_detail", args=place),
+                "swap_url": reverse("file_compare", args=place)
                 + "?"
-                + urlencode({"with": version.number, "other": path}),
+                + urlencode({"with": name_version(version, beside=other), "other": path}),
             }
     return render(request, "tree/file_compare.html", context)
 

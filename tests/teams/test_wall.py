@@ -101,7 +101,7 @@ BODIES: dict[str, object] = {
     "jobs": {"name": "another", "kind": "training", "command": ["true"], "datasets": []},
 }
 # What an address must be asked with.
-QUERIES = {"/compare/<path:": "?to=1", "/members/<path:": "?member=a"}
+QUERIES = {"/compare/<path:": "?to=1", "/members/<path:": "?member=a", "/overlap": f"?other={NAME}"}
 # Fits every form of the pages.
 FORM = {
     "name": "another",
