@@ -184,6 +184,8 @@ class Kind(ABC):
     streams: ClassVar[tuple[str, ...]] = ()
     # The options to ask with instead where the budget is exceeded: a page that costs little.
     frugal: ClassVar[Mapping[str, str]] = {}
+    # And what to say of that page.
+    frugal_note: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         """Name the page's template after the kind, unless it says otherwise."""

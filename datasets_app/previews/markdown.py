@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from datasets_app.previews.base import MIB, Ask, Kind, Preview, shown
+from datasets_app.previews.base import Ask, Kind, Preview, shown
 from datasets_app.previews.plain import decode_text
 
 if TYPE_CHECKING:
     from datasets_app.previews.base import Reader
 
-MOST_BYTES: Final = MIB
+# Rendering takes some 5 s of a processor for each MiB of short paragraphs.
+MOST_BYTES: Final = 256 * 1024
 FENCE: Final = "---"
 
 
@@ -34,7 +35,7 @@ class MarkdownKind(Kind):
         text = decoded[0] if decoded else ""
         facts, body = split_front_matter(text)
         data = {"html": render_markdown(body), "is_cut": reader.size > MOST_BYTES}
-        notes = [f"Only the first {MOST_BYTES // MIB} MiB are rendered."] if data["is_cut"] else []
+        notes = [f"Only the first {MOST_BYTES // 1024} KiB are rendered."] if data["is_cut"] else []
         return Preview("text/markdown", facts=facts, data=data, notes=notes)
 
 

@@ -21,8 +21,8 @@ MOST_TOGETHER: Final = 96 * MIB
 MOST_GROUPS: Final = 2000
 
 
-def describe_footer(table: TableFile) -> tuple[dict[str, Any], list[str]]:
-    """Return the page's data, and what is to be said of it."""
+def describe_footer(table: TableFile, *, with_rows: bool) -> tuple[dict[str, Any], list[str]]:
+    """Return the page's data, and what is to be said of it; `with_rows` adds first rows of small columns."""
     schema = table.part_schema(MOST_COLUMNS)
     columns: list[dict[str, Any]] = [{"name": field.name, "type": shown(field.type, 200)} for field in schema]
     left_out = max(0, len(table.schema) - MOST_COLUMNS)
@@ -36,7 +36,7 @@ def describe_footer(table: TableFile) -> tuple[dict[str, Any], list[str]]:
     for column in columns:
         column.update(_measure(groups, leaves.get(column["name"], [])))
     data |= {"is_measured": True, "groups": _groups(about, groups)}
-    light = _light(groups[0], leaves, [column["name"] for column in columns])
+    light = _light(groups[0], leaves, [column["name"] for column in columns]) if with_rows else []
     if light:
         batch = next(file.iter_batches(PAGE_ROWS, row_groups=[0], columns=light, use_threads=False), None)
         if batch is not None:

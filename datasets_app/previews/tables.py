@@ -33,7 +33,8 @@ class TableKind(Kind):
 
     name: ClassVar[str] = "table"
     label: ClassVar[str] = "Table"
-    frugal: ClassVar[Mapping[str, str]] = {"view": "schema"}
+    frugal: ClassVar[Mapping[str, str]] = {"view": "schema", "with": "rows"}
+    frugal_note: ClassVar[str] = "These are its columns, and the first rows of those that take little memory."
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask magic and name."""
@@ -70,7 +71,7 @@ class TableKind(Kind):
         if view == "statistics":
             data, notes = table_statistics.measure(table)
         elif view == "schema":
-            data, notes = describe_footer(table)
+            data, notes = describe_footer(table, with_rows=ask.options.get("with") == "rows")
             if data.get("groups"):
                 facts.append(("Row groups", data["groups"]))
         elif view == "sql":

@@ -121,7 +121,7 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     less = Ask(ask.name, options=kind.frugal)
     page = _answer(file.blob, kind, less) if kind.frugal else None
     if isinstance(page, Preview):
-        page.notes.insert(0, str(answer))
+        page.notes.insert(0, f"{answer} {kind.frugal_note}")
         return _shown(plain, kind, page, less)
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from datasets_app.models import Role
+from datasets_app.models import Role, Team
 from tests.factories import make_available_version, make_dataset, make_member, make_team, page_client
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +22,14 @@ URL = "/teams/vision/datasets/images/versions/1/files/"
 def client_of(files: Mapping[str, bytes]) -> Client:
     version = make_available_version(make_dataset(make_team("vision"), "images"), files)
     return page_client(make_member(version.dataset.team, Role.READER))
+
+
+def client_of_parquet() -> Client:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"n": [1, 2]}), sink)
+    team = Team.objects.get()
+    make_available_version(make_dataset(team, "table"), {"a.parquet": sink.getvalue()})
+    return page_client(make_member(team, Role.READER))
 
 
 def one_large_page() -> bytes:
@@ -44,10 +52,11 @@ def test_of_a_table_whose_pages_are_too_large_the_footer_is_shown(settings: Sett
     for query in ("", "?sort=text", "?view=statistics"):
         page = client.get(f"{URL}a.parquet{query}").content.decode()
         assert "more memory than 256 MiB" in page
-        assert '<th scope="row" class="main wrap-any">text</th><td class="wrap-any">string</td>' in page
+        assert ">text</th>" in page
         assert "1, the largest of 300 MB unpacked" in page
         # Bounds of the numbers, and the first rows of what is small.
-        assert '<td class="clip">0</td><td class="clip">9999</td>' in page
+        assert 'data-label="Largest">9999</td>' in page
+        assert "the first rows of those that take little memory" in page
         assert '<td class="num">99</td><td class="num">1.5</td>' in page
         assert "in hexadecimal" not in page
 
@@ -56,8 +65,13 @@ def test_the_schema_of_any_table_is_a_view_of_its_own() -> None:
     client = client_of({"a.csv": b"n,word\n1,a\n2,b\n"})
     assert 'view=schema"' in client.get(f"{URL}a.csv").content.decode()
     page = client.get(f"{URL}a.csv?view=schema").content.decode()
-    assert '<th scope="row" class="main wrap-any">word</th><td class="wrap-any">string</td>' in page
+    assert ">word</th>" in page
+    assert '<td data-label="Type">string</td>' in page
     assert "Unpacked" not in page
+    client = client_of_parquet()
+    page = client.get("/teams/vision/datasets/table/versions/1/files/a.parquet?view=schema").content.decode()
+    assert ">Unpacked<" in page
+    assert "The first rows" not in page
 
 
 def test_of_long_markdown_the_first_part_is_rendered_and_the_rest_is_text() -> None:
@@ -65,7 +79,7 @@ def test_of_long_markdown_the_first_part_is_rendered_and_the_rest_is_text() -> N
     client = client_of({"a.md": long, "b.md": b"# Short\n"})
     page = client.get(f"{URL}a.md").content.decode()
     assert "<h1>Title</h1>" in page
-    assert "Only the first 1 MiB are rendered." in page
+    assert "Only the first 256 KiB are rendered." in page
     assert 'href="?as=text">The whole file as text</a>' in page
     text = client.get(f"{URL}a.md?as=text").content.decode()
     assert "<h1>Title</h1>" not in text
