@@ -10,7 +10,7 @@ from datasets_app.previews.plain import decode_text
 if TYPE_CHECKING:
     from datasets_app.previews.base import Reader
 
-# Rendering takes some 5 s of a processor for each MiB of short paragraphs.
+# Rendering takes some 3 s of a processor for each MiB of short paragraphs.
 MOST_BYTES: Final = 256 * 1024
 FENCE: Final = "---"
 

@@ -36,7 +36,6 @@ FILES = {
     "model.safetensors": safetensors(),
     "files.zip": packed(INSIDE),
     "nested.zip": packed({"in/files.zip": packed(INSIDE)}),
-    "long.md": b"# Long\n\n" + b"Some *words*.\n\n" * 80_000,
     "secret.age": b"age-encryption.org/v1\n" + bytes(50),
     "broken.parquet": b"PAR1" + struct.pack("<I", 7) * 50,
     "train/cat/1.png": picture("RGB", (60, 40)),
