@@ -6,10 +6,11 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import command, diff, imports
+from benchmarks import command, diff, imports, previews
 from benchmarks.folders import Shape
 from benchmarks.report import Goal, describe_machine, goal_table
 from benchmarks.rows import measure_rows, rows_goals, rows_report
@@ -18,6 +19,7 @@ from benchmarks.transfers import LARGE, SMALL, measure_transfers, transfer_goals
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"
 RESULTS = HERE / "results"
+PARTS = ("transfers", "command", "memory", "imports", "rows", "diff", "previews")
 
 
 def main() -> None:
@@ -28,7 +30,9 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, help="runs of each transfer, of which the median counts (default 3)")
     parser.add_argument(
-        "--only", choices=["transfers", "command", "memory", "imports", "rows", "diff"], help="measure one part only"
+        "--only",
+        choices=PARTS,
+        help="measure one part only",
     )
     chosen = parser.parse_args()
     runs = chosen.runs or (1 if chosen.quick else 3)
@@ -50,27 +54,11 @@ def main() -> None:
             )
             lines += command.command_report(pushed)
             goals += command.command_goals(pushed)
-        if chosen.only in {None, "memory"}:
-            count = 1_000_000 // part
-            most, seconds = command.measure_memory(CACHE, scratch, files=count)
-            lines += [f"Push of {count:,} files of 100 bytes: {seconds:.0f} s, {most / 2**20:.0f} MiB of memory.", ""]
-            goals.append(command.memory_goal(count, most))
-        if chosen.only in {None, "imports"}:
-            remote = [
-                Shape(imports.SMALL, 20_000 // part, 100_000),
-                Shape(imports.LARGE, 4, 2**30 // part),
-            ]
-            found = imports.measure_imports(CACHE, scratch, runs=runs, shapes=remote)
-            lines += imports.import_report(found)
-            goals += imports.import_goals(found)
-        if chosen.only in {None, "rows"}:
-            layers = measure_rows(scratch, files=1_000_000 // part)
-            lines += rows_report(layers)
-            goals += rows_goals(layers)
-        if chosen.only in {None, "diff"}:
-            differing = diff.measure_diffs(scratch, files=1_000_000 // part)
-            lines += diff.diff_report(differing, files=1_000_000 // part)
-            goals += diff.diff_goals(differing)
+        for name, measure in _OTHERS.items():
+            if chosen.only in {None, name}:
+                told, wanted = measure(scratch, part, runs)
+                lines += told
+                goals += wanted
     finally:
         # At the very end: on some disks, writing is slow for a while after so much was deleted.
         shutil.rmtree(scratch, ignore_errors=True)
@@ -80,6 +68,45 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}.md").write_text(text)
     sys.exit(0 if chosen.quick or all(goal.met for goal in goals) else 1)
+
+
+def _measure_memory(scratch: Path, part: int, _runs: int) -> tuple[list[str], list[Goal]]:
+    count = 1_000_000 // part
+    most, seconds = command.measure_memory(CACHE, scratch, files=count)
+    line = f"Push of {count:,} files of 100 bytes: {seconds:.0f} s, {most / 2**20:.0f} MiB of memory."
+    return [line, ""], [command.memory_goal(count, most)]
+
+
+def _measure_imports(scratch: Path, part: int, runs: int) -> tuple[list[str], list[Goal]]:
+    remote = [Shape(imports.SMALL, 20_000 // part, 100_000), Shape(imports.LARGE, 4, 2**30 // part)]
+    found = imports.measure_imports(CACHE, scratch, runs=runs, shapes=remote)
+    return imports.import_report(found), imports.import_goals(found)
+
+
+def _measure_diffs(scratch: Path, part: int, _runs: int) -> tuple[list[str], list[Goal]]:
+    files = 1_000_000 // part
+    differing = diff.measure_diffs(scratch, files=files)
+    return diff.diff_report(differing, files=files), diff.diff_goals(differing)
+
+
+def _measure_rows(scratch: Path, part: int, _runs: int) -> tuple[list[str], list[Goal]]:
+    layers = measure_rows(scratch, files=1_000_000 // part)
+    return rows_report(layers), rows_goals(layers)
+
+
+def _measure_previews(scratch: Path, part: int, _runs: int) -> tuple[list[str], list[Goal]]:
+    copies = max(2, previews.COPIES // part)
+    looks = previews.measure_previews(scratch, huge_bytes=previews.HUGE_BYTES // part, copies=copies)
+    return previews.previews_report(looks), previews.previews_goals(looks)
+
+
+_OTHERS: dict[str, Callable[[Path, int, int], tuple[list[str], list[Goal]]]] = {
+    "memory": _measure_memory,
+    "imports": _measure_imports,
+    "rows": _measure_rows,
+    "previews": _measure_previews,
+    "diff": _measure_diffs,
+}
 
 
 if __name__ == "__main__":

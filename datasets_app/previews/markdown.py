@@ -31,7 +31,11 @@ class MarkdownKind(Kind):
 
     def show(self, reader: Reader, ask: Ask) -> Preview:  # noqa: ARG002
         """Render it; front matter becomes facts."""
-        decoded = decode_text(reader.read(0, MOST_BYTES))
+        raw = reader.read(0, MOST_BYTES)
+        if reader.size > MOST_BYTES:
+            # Not amid a word.
+            raw = raw.rpartition(b"\n")[0] or raw
+        decoded = decode_text(raw)
         text = decoded[0] if decoded else ""
         facts, body = split_front_matter(text)
         data = {"html": render_markdown(body), "is_cut": reader.size > MOST_BYTES}
