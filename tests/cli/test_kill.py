@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -33,12 +34,24 @@ class ServerKiller(threading.Thread):
         super().__init__(daemon=True)
         self._application, self._chance, self._kills = application, chance, kills
         self.error: BaseException | None = None
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Begin to kill."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill no more: whatever ends the drill early, the application isn't started behind its back."""
+        self._over.set()
+        self.join()
 
     def run(self) -> None:
         """Kill at moments that differ."""
         try:
             for _ in range(self._kills):
-                time.sleep(self._chance.uniform(0.5, 2))
+                if self._over.wait(self._chance.uniform(0.5, 2)):
+                    return
                 self._application.kill()
                 self._application.start()
         except BaseException as error:
@@ -84,15 +97,17 @@ def drill(tmp_path: Path, *, seed: int, rounds: int, kills: int) -> None:
             files |= {f"s/{chance.randrange(20)}/{n}": chance.randbytes(chance.randint(0, 9_000)) for n in range(400)}
             files |= {f"large/{number}.bin": chance.randbytes(chance.randint(9, 20) * 2**20)}
             folder = write_files(tmp_path / "data", files)
-            killer = ServerKiller(application, chance, kills)
-            killer.start()
-            pushed, push_hits = until_done(flexai, chance, killer, kills, "dataset", "push", "killed", "--file", folder)
-            pulled, pull_hits = until_done(flexai, chance, killer, kills, "dataset", "pull", "killed", tmp_path / "out")
-            killer.join()
+            out = tmp_path / "out"
+            with ServerKiller(application, chance, kills) as killer:
+                pushed, push_hits = until_done(
+                    flexai, chance, killer, kills, "dataset", "push", "killed", "--file", folder
+                )
+                pulled, pull_hits = until_done(flexai, chance, killer, kills, "dataset", "pull", "killed", out)
+                killer.join()
             killer.check()
             hits += push_hits + pull_hits
             assert pushed["digest"] == pulled["digest"] == digest_of(files)
-            assert read_files(tmp_path / "out") == files
+            assert read_files(out) == files
         # A drill in which every command was quicker than its killer would prove nothing.
         assert hits >= 1
         # No push was begun anew: there is a version for each round, and none that lies open.
