@@ -17,10 +17,15 @@ SHORTLY: Final[tuple[tuple[int, Scheme], ...]] = ((1440, "light"), (390, "dark")
 STILL: Final = """() => Promise.all(document.getAnimations()
   .filter(({ effect }) => Number.isFinite(effect.getComputedTiming().endTime))
   .map(({ finished }) => finished.catch(() => null)))"""
-# All that the page asks for has come, and htmx has put in its place what it fetched.
-LOADED: Final = """() => document.readyState === "complete"
-  && !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")
-  && [...document.images].every(({ complete, loading }) => complete || loading === "lazy")"""
+# All that the page asks for has come, and htmx has put in its place what it fetched. Browsers load lazy pictures that
+# are in sight or not far below.
+LOADED: Final = """() => {
+  const isNear = (one) => one.checkVisibility() && one.getBoundingClientRect().top < innerHeight + 500
+    && one.getBoundingClientRect().left < innerWidth;
+  return document.readyState === "complete"
+    && !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")
+    && [...document.images].every((one) => one.complete || (one.loading === "lazy" && !isNear(one)));
+}"""
 AXE: Final = """rules => axe.run({ resultTypes: ["violations"], ...(rules && { runOnly: rules }) })
   .then(({ violations }) => ({ violations }))"""
 # What the colours decide; to every other rule a page is the same in both schemes.
