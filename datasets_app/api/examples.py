@@ -390,6 +390,7 @@ OF_OPERATION: Final[dict[str, dict[str, Any]]] = {
     "preview_import": {"name": "archive"},
     "list_tree": {"path": "train"},
     "read_member": {"path": "train.zip"},
+    "find_overlap": {"other": "images@4"},
     "read_output": {"path": "model.bin"},
     "plan_files": OPEN,
     "remove_paths": OPEN,

@@ -211,6 +211,7 @@ MAKERS: Final[dict[str, Callable[[Workshop], Made]]] = {
     "abandon_version": Workshop.open_version,
     "start_import": Workshop.to_import,
     "get_import": Workshop.cancelled,
+    "list_import_problems": Workshop.cancelled,
     "cancel_import": Workshop.importing,
     "retry_import": Workshop.cancelled,
     "leave_out_failed": Workshop.imported_in_part,

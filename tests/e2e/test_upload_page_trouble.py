@@ -325,6 +325,8 @@ def test_a_version_that_vanishes_while_it_is_sealed_is_said(upload_page: OpenPag
     upload.part("autoSeal").uncheck()
     upload.start()
     expect(upload.part("outcomeTitle")).to_have_text("Everything has arrived")
+    # As of a version that is too large to be sealed at once.
+    upload.page.route("**/seal", lambda route: route.fulfill(status=202, json={"status": "pending"}))
     problem = json.dumps({"type": "urn:flexai:problem:not-found", "title": "Not found", "detail": "It is gone."})
     upload.page.route(
         f"**{upload.api}",
