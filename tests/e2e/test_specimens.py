@@ -126,14 +126,9 @@ def draws_everything(page: Page) -> bool:
     return bool(page.evaluate(drawn)) and page.locator(".picture-problem").count() == 0
 
 
-# Every kind in every run would take minutes: in `make test`, those that other people's packages ship.
-@pytest.mark.parametrize(
-    "folder",
-    [
-        pytest.param(folder, marks=() if folder == "shipped" else pytest.mark.nightly)
-        for folder in sorted({path.partition("/")[0] for path in SAID})
-    ],
-)
+# Minutes: `make test` has test_previews.py for a file of each kind.
+@pytest.mark.nightly
+@pytest.mark.parametrize("folder", sorted({path.partition("/")[0] for path in SAID}))
 def test_it_works(content: LiveApplication, signed_in: Page, folder: str) -> None:
     for path, words in SAID.items():
         if path.partition("/")[0] != folder:

@@ -62,6 +62,7 @@ def put_files(page: Page, count: int) -> None:
     )
 
 
+@pytest.mark.nightly
 def test_thirty_thousand_rows_scroll(upload_page: OpenPage) -> None:
     upload = upload_page("scroll")
     page = upload.page

@@ -23,7 +23,7 @@ from tests.previews.test_kinds import Bytes, parquet, picture
 from tests.previews.test_more_kinds import ARCHIVES, FILES, film, packed, pdf, safetensors, sound
 from tests.previews.test_tables import TABLE, arrow_file, arrow_stream
 
-CASES = 25
+CASES = 50
 NIGHTLY_CASES = 2000
 SECONDS = 8
 MOST_MEMORY = 512 * 2**20
