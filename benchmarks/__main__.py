@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import command, diff, imports, previews
-from benchmarks.folders import Shape
+from benchmarks.folders import Shape, clear
 from benchmarks.report import Goal, describe_machine, goal_table
 from benchmarks.rows import measure_rows, rows_goals, rows_report
 from benchmarks.transfers import LARGE, SMALL, measure_transfers, transfer_goals, transfer_report
@@ -47,6 +47,7 @@ def main() -> None:
             results = measure_transfers(CACHE, scratch, runs=runs, shapes=shapes)
             lines += transfer_report(results)
             goals += transfer_goals(results)
+            clear(scratch)
         if chosen.only in {None, "command"}:
             many = Shape(command.MANY, 100_000 // part, 20_000)
             pushed = command.measure_command(
@@ -54,13 +55,14 @@ def main() -> None:
             )
             lines += command.command_report(pushed)
             goals += command.command_goals(pushed)
+            clear(scratch)
         for name, measure in _OTHERS.items():
             if chosen.only in {None, name}:
                 told, wanted = measure(scratch, part, runs)
                 lines += told
                 goals += wanted
+                clear(scratch)
     finally:
-        # At the very end: on some disks, writing is slow for a while after so much was deleted.
         shutil.rmtree(scratch, ignore_errors=True)
     lines += ["### Goals", "", *goal_table(goals)]
     text = "\n".join(lines)

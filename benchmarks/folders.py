@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 FILES_A_DIRECTORY = 100
+# After so much was deleted, some disks are slow for a while.
+REST_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ def make_folder(cache: Path, shape: Shape) -> Path:
                 missing -= file.write(os.urandom(min(missing, 2**20)))
     growing.rename(folder)
     return folder
+
+
+def clear(folder: Path) -> None:
+    """Delete what is in the folder, for disks that can't hold what all runs leave, and let the disk come to rest."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.sync()
+    time.sleep(REST_SECONDS)
 
 
 def hash_folder(folder: Path) -> tuple[float, float]:

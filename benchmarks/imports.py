@@ -24,7 +24,7 @@ import obstore
 import psutil
 from obstore.store import S3Store
 
-from benchmarks.folders import Shape, make_folder
+from benchmarks.folders import Shape, clear, make_folder
 from benchmarks.peers import Cost, run_measured
 from benchmarks.report import Goal, table
 from tests.servers import LiveApplication, S3Server, serve_application, serve_s3
@@ -95,6 +95,7 @@ def measure_imports(cache: Path, scratch: Path, *, runs: int, shapes: list[Shape
                 for who, command in _readers(programs, server, shape, place):
                     os.sync()
                     results.add(shape, who, run_measured([command], environment=_environment(place, server))[0])
+            clear(place)
     return results
 
 
