@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from flexai_cli.cache import Cache
-from flexai_cli.chunks import Chunk
+from flexai_cli.chunks import Chunk, Stat
 from flexai_cli.digest import Root, TreeDigest, folder_root
+from flexai_cli.hash_process import Answer
+from flexai_cli.hash_processes import HashProcesses
 from flexai_cli.manifest import Listed
 from flexai_cli.patterns import Patterns
 from flexai_cli.pipeline import STREAMS, Batch, Pipeline
@@ -37,6 +39,7 @@ class Folder:
         self._exclude = Patterns(exclude=exclude)
         self._cache = cache
         self._progress = progress
+        self._processes = HashProcesses(0)
         self._failures: dict[str, Failure] = {}
         self.file_count = 0
         self.size = 0
@@ -74,14 +77,18 @@ class Folder:
 
     def _hashed(self, *, whole: bool) -> Iterator[tuple[Chunk, list[int]]]:
         self._begin("hashing")
+        self._processes = HashProcesses(_cores())
         pipeline = Pipeline(self._hash, lambda item: item.digest is None, streams=_cores())
-        for chunk, fresh in pipeline.run(self._chunks(whole=whole)):
-            if chunk.root is not None:
-                self._progress.handled(chunk.root.file_count, chunk.root.size)
-            elif len(fresh) < len(chunk.names):
-                known = set(range(len(chunk.names))) - set(fresh)
-                self._progress.handled(len(known), sum(chunk.stats[index].size for index in known))
-            yield chunk, fresh
+        try:
+            for chunk, fresh in pipeline.run(self._chunks(whole=whole)):
+                if chunk.root is not None:
+                    self._progress.handled(chunk.root.file_count, chunk.root.size)
+                elif len(fresh) < len(chunk.names):
+                    known = set(range(len(chunk.names))) - set(fresh)
+                    self._progress.handled(len(known), sum(chunk.stats[index].size for index in known))
+                yield chunk, fresh
+        finally:
+            self._processes.close()
 
     def _begin(self, stage: str) -> None:
         self._failures.clear()
@@ -94,18 +101,17 @@ class Folder:
             yield chunk
 
     def _hash(self, batch: Batch) -> None:
-        if not batch.is_large:
-            self._hash_items(batch)
-            return
-        with self._progress.begun() as reach:
-            self._hash_items(batch, reach)
-
-    def _hash_items(self, batch: Batch, reach: Callable[[int], None] | None = None) -> None:
-        for chunk, place in batch.items:
-            try:
-                chunk.digests[place] = hash_file(chunk.source(place), chunk.stats[place], reach)
-            except Unread as error:
-                self.fail(chunk.source(place), str(error))
+        files = [(chunk.source(place), chunk.stats[place]) for chunk, place in batch.items]
+        if batch.is_large:
+            with self._progress.begun() as reach:
+                found = [_hash_large(*files[0], reach)]
+        else:
+            found = self._processes.hash(files)
+        for (chunk, place), answer in zip(batch.items, found, strict=True):
+            if isinstance(answer, bytes):
+                chunk.digests[place] = answer
+            else:
+                self.fail(chunk.source(place), answer)
         self._progress.handled(len(batch.items), batch.size)
 
     def _digest(self, chunks: Iterator[tuple[Chunk, list[int]]]) -> Root | None:
@@ -131,6 +137,13 @@ class Folder:
             self._cache.keep_root(chunk, root)
         elif kept:
             tree.add_files(chunk.prefix, names, digests, sizes)
+
+
+def _hash_large(source: str, about: Stat, reach: Callable[[int], None]) -> Answer:
+    try:
+        return hash_file(source, about, reach)
+    except Unread as error:
+        return str(error)
 
 
 def _cores() -> int:
