@@ -11,7 +11,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from datasets_app.sources.registry import PROVIDERS
@@ -264,3 +264,15 @@ def provider_label(name: str) -> str:
 def job_path(entry: Entry, dataset: Dataset) -> str:
     """Return where a job that mounts `dataset` under its own name finds this entry of a listing."""
     return f"/input/{dataset.name}/{entry.path}{'/' if entry.is_directory else ''}"
+
+
+@register.filter
+def prose(text: str) -> SafeString:
+    """Show a text of the source: empty lines end paragraphs, other line ends are spaces, `these` mark code."""
+    paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
+    return format_html_join("", "<p>{}</p>", ((_mark_code(part),) for part in paragraphs if part))
+
+
+def _mark_code(text: str) -> SafeString:
+    parts = (format_html("<code>{}</code>", part) if at % 2 else part for at, part in enumerate(text.split("`")))
+    return format_html_join("", "{}", ((part,) for part in parts))

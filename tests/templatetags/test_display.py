@@ -18,6 +18,7 @@ from datasets_app.templatetags.display import (
     filesize,
     filesize_text,
     icon,
+    prose,
     relative_time,
     sort_header,
     status_badge,
@@ -109,3 +110,8 @@ def test_sort_links_flip_and_forget_the_cursor() -> None:
     other = sort_header(Context({"request": request, "sort": "-size"}), "name", "Name", "", "")
     assert "aria-sort" not in other
     assert "sort=name" in other
+
+
+def test_prose_of_the_source() -> None:
+    text = "Send `a: <b>`\nor nothing.\n\nMore & more.\n"
+    assert prose(text) == "<p>Send <code>a: &lt;b&gt;</code> or nothing.</p><p>More &amp; more.</p>"
