@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from flexai_cli.cache import Cache
-from flexai_cli.chunks import Chunk, Stat
+from flexai_cli.chunks import Chunk
 from flexai_cli.digest import Root, TreeDigest, folder_root
-from flexai_cli.hash_process import Answer
+from flexai_cli.hash_process import hash_files
 from flexai_cli.hash_processes import HashProcesses
 from flexai_cli.manifest import Listed
 from flexai_cli.patterns import Patterns
 from flexai_cli.pipeline import STREAMS, Batch, Pipeline
 from flexai_cli.progress import Progress
-from flexai_cli.reading import Unread, hash_file
 from flexai_cli.scan import scan
 from flexai_cli.sending import Sender
 from flexai_cli.sources import Node
@@ -39,7 +39,6 @@ class Folder:
         self._exclude = Patterns(exclude=exclude)
         self._cache = cache
         self._progress = progress
-        self._processes = HashProcesses(0)
         self._failures: dict[str, Failure] = {}
         self.file_count = 0
         self.size = 0
@@ -77,8 +76,8 @@ class Folder:
 
     def _hashed(self, *, whole: bool) -> Iterator[tuple[Chunk, list[int]]]:
         self._begin("hashing")
-        self._processes = HashProcesses(_cores())
-        pipeline = Pipeline(self._hash, lambda item: item.digest is None, streams=_cores())
+        processes = HashProcesses(_cores())
+        pipeline = Pipeline(partial(self._hash, processes), lambda item: item.digest is None, streams=_cores())
         try:
             for chunk, fresh in pipeline.run(self._chunks(whole=whole)):
                 if chunk.root is not None:
@@ -88,7 +87,7 @@ class Folder:
                     self._progress.handled(len(known), sum(chunk.stats[index].size for index in known))
                 yield chunk, fresh
         finally:
-            self._processes.close()
+            processes.close()
 
     def _begin(self, stage: str) -> None:
         self._failures.clear()
@@ -100,13 +99,13 @@ class Folder:
             self._cache.fill(chunk, whole=whole)
             yield chunk
 
-    def _hash(self, batch: Batch) -> None:
+    def _hash(self, processes: HashProcesses, batch: Batch) -> None:
         files = [(chunk.source(place), chunk.stats[place]) for chunk, place in batch.items]
         if batch.is_large:
             with self._progress.begun() as reach:
-                found = [_hash_large(*files[0], reach)]
+                found = hash_files(files, reach)
         else:
-            found = self._processes.hash(files)
+            found = processes.hash(files)
         for (chunk, place), answer in zip(batch.items, found, strict=True):
             if isinstance(answer, bytes):
                 chunk.digests[place] = answer
@@ -137,13 +136,6 @@ class Folder:
             self._cache.keep_root(chunk, root)
         elif kept:
             tree.add_files(chunk.prefix, names, digests, sizes)
-
-
-def _hash_large(source: str, about: Stat, reach: Callable[[int], None]) -> Answer:
-    try:
-        return hash_file(source, about, reach)
-    except Unread as error:
-        return str(error)
 
 
 def _cores() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import marshal
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import IO, Any, Final
 
 from flexai_cli.chunks import Stat
@@ -22,12 +22,12 @@ Asked = tuple[str, Stat]
 Answer = bytes | str
 
 
-def hash_files(files: Iterable[Asked]) -> list[Answer]:
-    """Hash small files one after the other."""
+def hash_files(files: Iterable[Asked], reach: Callable[[int], None] | None = None) -> list[Answer]:
+    """Hash files one after the other; `reach` is told how many bytes of a large one are done."""
     found: list[Answer] = []
     for source, about in files:
         try:
-            found.append(hash_file(source, about))
+            found.append(hash_file(source, about, reach))
         except Unread as error:
             found.append(str(error))
     return found

@@ -41,7 +41,11 @@ class HashProcesses:
             _end(process)
             raise
         with self._lock:
-            self._free.append(process)
+            if self._count:
+                self._free.append(process)
+                return found
+        # It was closed meanwhile: a walk that is broken off does not wait for its threads.
+        _end(process)
         return found
 
     def close(self) -> None:
