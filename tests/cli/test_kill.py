@@ -6,15 +6,14 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.cli.conftest import SECONDS, Flexai, make_flexai, read_files, write_files
-from tests.servers import LiveApplication, serve_with_account
+from tests.killing import Killer
+from tests.servers import serve_with_account
 from tests.store.naive import digest_of
 
 pytestmark = pytest.mark.server
@@ -27,45 +26,8 @@ DRILL_SECONDS = 240
 KILLED = frozenset({-9, -15, -2, 130})
 
 
-class ServerKiller(threading.Thread):
-    """Kills the whole application `kills` times, and starts it again."""
-
-    def __init__(self, application: LiveApplication, chance: random.Random, kills: int) -> None:
-        super().__init__(daemon=True)
-        self._application, self._chance, self._kills = application, chance, kills
-        self.error: BaseException | None = None
-        self._over = threading.Event()
-
-    def __enter__(self) -> Self:
-        """Begin to kill."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Kill no more: whatever ends the drill early, the application isn't started behind its back."""
-        self._over.set()
-        self.join()
-
-    def run(self) -> None:
-        """Kill at moments that differ."""
-        try:
-            for _ in range(self._kills):
-                if self._over.wait(self._chance.uniform(0.5, 2)):
-                    return
-                self._application.kill()
-                self._application.start()
-        except BaseException as error:
-            self.error = error
-            raise
-
-    def check(self) -> None:
-        """Raise what ended the thread too early: the server is away then, and stays away."""
-        if self.error is not None:
-            raise AssertionError("The server did not start again") from self.error
-
-
 def until_done(
-    flexai: Flexai, chance: random.Random, killer: ServerKiller, kills: int, *arguments: str | Path
+    flexai: Flexai, chance: random.Random, killer: Killer, kills: int, *arguments: str | Path
 ) -> tuple[dict[str, object], int]:
     """Run a command, kill it up to `kills` times, and let it end at last; return what it printed, and how many hit."""
     hits = 0
@@ -98,7 +60,7 @@ def drill(tmp_path: Path, *, seed: int, rounds: int, kills: int) -> None:
             files |= {f"large/{number}.bin": chance.randbytes(chance.randint(9, 20) * 2**20)}
             folder = write_files(tmp_path / "data", files)
             out = tmp_path / "out"
-            with ServerKiller(application, chance, kills) as killer:
+            with Killer(application, chance, kills) as killer:
                 pushed, push_hits = until_done(
                     flexai, chance, killer, kills, "dataset", "push", "killed", "--file", folder
                 )

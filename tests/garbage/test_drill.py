@@ -19,7 +19,7 @@ from tests.postgresql import start_postgresql
 from tests.servers import LiveApplication, S3Server, serve_application
 from tests.store.naive import digest_of
 from tests.uploads.live_sender import LiveSender
-from tests.uploads.test_kill import Killer
+from tests.uploads.test_kill import PartKiller
 
 pytestmark = pytest.mark.server
 
@@ -144,7 +144,7 @@ class Life(threading.Thread):
             assert self.sender.call("GET", f"{self.sender.versions}/{number}").status_code == 404
 
 
-class PatientKiller(Killer):
+class PatientKiller(PartKiller):
     """Lets at least one version be sealed between two kills: a busy machine may need long to start a worker again."""
 
     lives: list[Life]

@@ -7,14 +7,14 @@ import os
 import random
 import signal
 import sqlite3
-import threading
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Self
 
 import pytest
+from typing_extensions import override
 
+from tests.killing import Killer
 from tests.servers import LiveApplication, serve_with_account
 from tests.store.naive import digest_of
 from tests.uploads.live_sender import LiveSender
@@ -22,39 +22,21 @@ from tests.uploads.live_sender import LiveSender
 pytestmark = pytest.mark.server
 
 
-class Killer(threading.Thread):
-    """Kills something `kills` times, and starts the application again when all of it has ended."""
+class PartKiller(Killer):
+    """Kills the application or a part of it, and starts the application again when all of it has ended."""
+
+    pauses = (0.05, 1.5)
 
     def __init__(self, application: LiveApplication, chance: random.Random, kills: int) -> None:
-        super().__init__(daemon=True)
-        self._application, self._chance, self._kills = application, chance, kills
+        super().__init__(application, chance, kills)
         self.done: list[str] = []
-        self.error: BaseException | None = None
-        self._over = threading.Event()
 
-    def __enter__(self) -> Self:
-        """Begin to kill."""
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Kill no more: whatever ends the drill early, the application isn't started behind its back."""
-        self._over.set()
-        self.join()
-
-    def run(self) -> None:
-        """Kill at moments that differ from run to run of the loop, never from run to run of the test."""
-        try:
-            for number in range(self._kills):
-                if self._over.wait(self._chance.uniform(0.05, 1.5)):
-                    return
-                # Each kind at least once in any five.
-                kind = ("web child", "worker child", "everything", "web", "worker")[number % 5]
-                self._kill(kind)
-                self.done.append(kind)
-        except BaseException as error:
-            self.error = error
-            raise
+    @override
+    def kill(self, number: int) -> None:
+        # Each kind at least once in any five.
+        kind = ("web child", "worker child", "everything", "web", "worker")[number % 5]
+        self._kill(kind)
+        self.done.append(kind)
 
     def _kill(self, kind: str) -> None:
         if kind == "everything":
@@ -121,7 +103,7 @@ def drill(folder: Path, *, kills: int, seed: int) -> None:
         sender = LiveSender(application, "killed", random.Random(seed + 1))
         sender.create_dataset()
         wanted: dict[int, dict[str, bytes]] = {}
-        with Killer(application, chance, kills) as killer:
+        with PartKiller(application, chance, kills) as killer:
             while killer.is_alive() or not wanted:
                 files = make_files(sender.chance, len(wanted))
                 base = max(wanted, default=None) if sender.chance.random() < 0.5 else None
