@@ -370,12 +370,12 @@ def read_manifest(key: str) -> Iterator[bytes]:
 
 
 def read_pack(*, key: str, offset: int, length: int) -> Iterator[bytes]:
-    """Bytes of a pack, in blocks of at most 1 MiB."""
+    """Bytes of a pack, in blocks of at most 256 KiB."""
     return pack_store().read(key, offset, length)
 
 
 def read_blob(blob: Blob, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """`length` bytes (default: all that follow) from `offset` of the blob, in blocks of at most 1 MiB."""
+    """`length` bytes (default: all that follow) from `offset` of the blob, in blocks of at most 256 KiB."""
     left = blob.size - offset
     wanted = left if length is None else min(length, left)
     if wanted <= 0:
@@ -384,7 +384,7 @@ def read_blob(blob: Blob, *, offset: int = 0, length: int | None = None) -> Iter
 
 
 def read_slice(place: Place, *, blob_id: int, offset: int = 0, length: int) -> Iterator[bytes]:
-    """`length` bytes from `offset` of a blob that was at `place` a while ago, in blocks of at most 1 MiB.
+    """`length` bytes from `offset` of a blob that was at `place` a while ago, in blocks of at most 256 KiB.
 
     A blob that compaction has moved meanwhile is read on from where it is now. Raises `MissingPack` for lost bytes,
     and notes them, so that whoever has them is asked for them.
@@ -406,7 +406,7 @@ def read_slice(place: Place, *, blob_id: int, offset: int = 0, length: int) -> I
 
 
 def read_slices(pieces: Sequence[StoredSlice]) -> Iterator[bytes]:
-    """Many blobs back to back, in blocks of at most 1 MiB; those that lie next to each other are read as one."""
+    """Many blobs back to back, in blocks of at most 256 KiB; those that lie next to each other are read as one."""
     run: list[StoredSlice] = []
     for piece in pieces:
         if run and (piece.place.key, piece.place.offset) != (run[-1].place.key, run[-1].place.offset + run[-1].size):

@@ -14,9 +14,9 @@ from datasets_app.permissions import require
 from datasets_app.services import content
 from datasets_app.services.browsing import find_directory
 from datasets_app.services.walking import WalkedFile, find_files, walk_files
+from datasets_app.store.digest import BLOCK_BYTES
 from datasets_app.store.zips import zip_parts, zip_size
 
-BLOCK_BYTES = 2**20
 TAR_RECORD = 512
 MOST_PATHS = 1000
 # Of more files the walk that tells the length would take longer than people wait.
@@ -24,7 +24,7 @@ SIZED_FILES = 20_000
 
 
 class Download(NamedTuple):
-    """A stream in blocks of about 1 MiB, and its length in bytes where it is known."""
+    """A stream in blocks of about 256 KiB, and its length in bytes where it is known."""
 
     parts: Iterator[bytes]
     size: int | None
@@ -39,7 +39,7 @@ def sealed_root(actor: User, *, version: Version) -> Directory:
 
 
 def read_file(file: File, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-    """Bytes of a file that the caller may read, in blocks of at most 1 MiB."""
+    """Bytes of a file that the caller may read, in blocks of at most 256 KiB."""
     return content.read_blob(file.blob, offset=offset, length=length)
 
 

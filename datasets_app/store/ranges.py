@@ -10,10 +10,13 @@ from django.core.files.storage import FileSystemStorage, Storage
 
 from datasets_app.errors import Unavailable
 from datasets_app.store.digest import Readable
+from datasets_app.store.drop_behind import ReadBehind
 
 if TYPE_CHECKING:
     from storages.backends.s3 import S3Storage
 
+# Shorter reads are of files that were sent together with many others; they stay in memory.
+LARGE_BYTES = 32 * 2**20
 # Google's library has no stream to read from: it fetches ranges, each by a request.
 GOOGLE_BYTES = 4 * 2**20
 # How long it tries again before a reader is told.
@@ -29,7 +32,8 @@ def open_range(storage: Storage, key: str, offset: int, length: int | None) -> I
     if isinstance(storage, FileSystemStorage):
         with io.FileIO(storage.path(key)) as file:
             file.seek(offset)
-            yield cast("Readable", file)
+            is_large = length is None or length >= LARGE_BYTES
+            yield ReadBehind(file, key, offset) if is_large else cast("Readable", file)
         return
     # boto3 takes long to import, and most installations never need it.
     from storages.backends.s3 import S3Storage

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 CHECKSUM_ALGORITHMS = ("sha256", "sha1")
-# Taken from a request at a time. Blocks of 1 MiB cost the kernel three times as much: each is mapped, and zeroed, anew.
-RECEIVED_BYTES = 256 * 1024
 
 
 class Checksum(NamedTuple):
@@ -103,7 +101,7 @@ class Staging:
         checksum: Checksum | None = None,
         hash_file: bool = True,
         slices: SliceHasher | None = None,
-        block: int = RECEIVED_BYTES,
+        block: int = BLOCK_BYTES,
     ) -> int:
         """Write what `read(n)` gives, to its end or for `length` bytes, and return the new offset.
 
