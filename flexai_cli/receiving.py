@@ -14,13 +14,14 @@ from typing import Final
 
 import httpx
 
+from flexai_cli.body import read_body
 from flexai_cli.chunks import PULL_FOLDER, reason_of
 from flexai_cli.manifest import Listed
 from flexai_cli.pipeline import LARGE_BYTES
 from flexai_cli.progress import Progress
-from flexai_cli.session import Attempt, Session
+from flexai_cli.session import ANSWER_TIMEOUT, Attempt, Session
 
-BLOCK_BYTES: Final = 2**20
+BLOCK_BYTES: Final = 256 * 1024
 # Fetches of one file whose bytes turn out to be wrong.
 MOST_ROUNDS: Final = 2
 
@@ -136,7 +137,7 @@ class Receiver:
         with self._session.stream("GET", address, headers=headers) as answer:
             if offset and answer.status_code != httpx.codes.PARTIAL_CONTENT:
                 raise Damaged
-            yield from answer.iter_raw()
+            yield from read_body(answer, ANSWER_TIMEOUT)
 
     def _place(self, draft: str, file: Listed) -> None:
         """Move a verified file to its place, in one step."""
