@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import partial
+from operator import attrgetter
+from typing import Final, NamedTuple, Protocol
 
 from flexai_cli.digest import Root
 
@@ -25,8 +27,12 @@ class Stat(NamedTuple):
     @classmethod
     def of(cls, found: os.stat_result) -> Stat:
         """Keep the part that matters."""
-        # By less than half of the time that `cls(...)` takes, once for each of a million files.
-        return tuple.__new__(cls, (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+_mode: Final = attrgetter("st_mode")
+_what_matters: Final = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+_as_stat: Final[Callable[[tuple[int, ...]], Stat]] = partial(tuple.__new__, Stat)
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +82,10 @@ def look_at_files(folder: str, names: Sequence[str]) -> list[Stat] | None:
                 os.close(descriptor)
     except OSError:
         return None
-    return list(map(Stat.of, found)) if {stat.S_IFMT(each.st_mode) for each in found} == {stat.S_IFREG} else None
+    # Without a step of Python for each of a million files.
+    if set(map(stat.S_IFMT, set(map(_mode, found)))) != {stat.S_IFREG}:
+        return None
+    return list(map(_as_stat, map(_what_matters, found)))
 
 
 def reason_of(error: OSError) -> str:
