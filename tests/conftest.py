@@ -12,6 +12,9 @@ from tests.servers import LiveApplication, S3Server, serve_s3, serve_with_accoun
 # Chromium's driver keeps an event loop in the thread of the test, where Django would refuse to use the database.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
+# Servers and commands are started hundreds of times; their modules need not be compiled each time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Hypothesis' limit for one example is a timed assertion: a busy machine would break it.
 settings.register_profile("flexai", deadline=None)
 settings.load_profile("flexai")
