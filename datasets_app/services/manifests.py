@@ -111,11 +111,12 @@ def _blocks(version: Version, progress: Callable[[int], None], *, where: bool) -
     if version.root is None:
         return
     lines: list[bytes] = []
-    for file in walk_files(version.root):
-        line: dict[str, Any] = {"path": file.path, "size": file.size, "sha256": file.sha256.hex()}
+    line: dict[str, Any]
+    for path, sha256, size, _, pack_key, offset in walk_files(version.root):
+        line = {"path": path, "size": size, "sha256": sha256.hex()}
         if where:
-            line |= {"pack": file.pack_key, "offset": file.offset}
-        lines.append(orjson.dumps(line) + b"\n")
+            line["pack"], line["offset"] = pack_key, offset
+        lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         if len(lines) == LINES:
             yield b"".join(lines)
             progress(LINES)
