@@ -116,7 +116,8 @@ def relative_time(when: dt.datetime, now: dt.datetime) -> str:
     """Say how long ago `when` was, shortly: `4 min ago`, `yesterday`, `3 Mar`, `3 Mar 2024`; ahead: `in 3 days`."""
     seconds = (now - when).total_seconds()
     if seconds < 0:
-        return f"in {duration(-seconds)}" if seconds > -DAY else f"in {counted(round(-seconds / DAY), 'day')}"
+        # Rounded as `duration` does: a whole day is never "in 1 d".
+        return f"in {duration(-seconds)}" if round(-seconds) < DAY else f"in {counted(round(-seconds / DAY), 'day')}"
     if seconds < 10:  # noqa: PLR2004
         return "just now"
     for limit, unit, name in ((MINUTE, 1, "s"), (HOUR, MINUTE, "min"), (DAY, HOUR, "h")):

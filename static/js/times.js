@@ -2,7 +2,9 @@
 
 const STEPS = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"]];
 
-function words(seconds) {
+/** Write how many seconds ago; null where the server's words stay true for long: days, and times ahead. */
+export function words(seconds) {
+  if (seconds < 0) return null;
   if (seconds < 10) return "just now";
   for (const [limit, unit, name] of STEPS) if (seconds < limit) return `${Math.floor(seconds / unit)} ${name} ago`;
   return null;

@@ -69,6 +69,7 @@ def test_counts() -> None:
         (dt.timedelta(days=40), "13 Oct"),
         (dt.timedelta(days=400), "18 Oct 2025"),
         (-dt.timedelta(minutes=5), "in 5 min"),
+        (-dt.timedelta(hours=23, minutes=59, seconds=59.8), "in 1 day"),
         (-dt.timedelta(days=7), "in 7 days"),
     ],
 )
