@@ -20,6 +20,7 @@ STALE_SECONDS: Final = 30.0
 class ImportProgress:
     """Files and bytes of an import. Sizes in bytes, speeds a second; times None where nothing is known.
 
+    `refused_files` can't be files of a dataset: they are not among the `listed_files`, but are among the `found_files`.
     `saved_size` did not have to be moved. `failed_files` includes what was refused. `problems` are the last
     100 while it runs, and the first 100 when it has ended: `services.imports.list_problems` gives all. Of an import
     that ended without all files: `may_retry` tells whether trying again is of use, `has_untried` whether files are left
@@ -28,6 +29,7 @@ class ImportProgress:
 
     is_listed: bool
     listed_files: int
+    refused_files: int
     listed_size: int
     linked_files: int
     copied_files: int
@@ -42,6 +44,11 @@ class ImportProgress:
     problems: list[ImportProblem]
     may_retry: bool
     has_untried: bool
+
+    @property
+    def found_files(self) -> int:
+        """Files that the source has, also those that can't be fetched."""
+        return self.listed_files + self.refused_files
 
     @property
     def done_files(self) -> int:
@@ -70,6 +77,7 @@ def measure_import(run: Import) -> ImportProgress:
     return ImportProgress(
         is_listed=run.is_listed,
         listed_files=run.listed_files,
+        refused_files=run.refused_files,
         listed_size=run.listed_size,
         linked_files=run.linked_files,
         copied_files=run.copied_files,

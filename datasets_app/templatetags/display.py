@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django import template
 from django.core.signals import setting_changed
@@ -28,6 +29,7 @@ register = template.Library()
 
 NARROW_SPACE = "\u202f"
 NOTHING = "\u2013"
+CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 UNITS = ("kB", "MB", "GB", "TB", "PB", "EB")
 KILO = 1000
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -110,6 +112,12 @@ def per_second(speed: float) -> str:
 def rate(number: float) -> str:
     """Write how many a second, with a decimal where there are few."""
     return f"{number:.1f}" if 0 < number < 10 else count(round(number))  # noqa: PLR2004
+
+
+@register.filter
+def visible(text: str) -> str:
+    r"""Write control characters out, a tab as `\t`: a browser draws them as a space, or not at all."""
+    return CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def relative_time(when: dt.datetime, now: dt.datetime) -> str:

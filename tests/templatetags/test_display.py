@@ -22,6 +22,7 @@ from datasets_app.templatetags.display import (
     relative_time,
     sort_header,
     status_badge,
+    visible,
 )
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
@@ -55,6 +56,10 @@ def test_counts() -> None:
     assert counted(1, "file") == "1 file"
     assert counted(0, "file") == "0 files"
     assert counted(2, "directory,directories") == "2 directories"
+
+
+def test_control_characters_are_written_out() -> None:
+    assert visible("a\tb\n\x07\x9f é 数 \\") == "a\\tb\\n\\x07\\x9f é 数 \\"
 
 
 @pytest.mark.parametrize(

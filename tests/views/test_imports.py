@@ -297,6 +297,26 @@ def test_failed_files_are_named_and_retried(visitor: Client) -> None:
     assert Version.objects.get().file_count == 3
 
 
+def test_what_can_be_no_file_is_counted_and_shown_with_what_is_wrong_in_it(visitor: Client) -> None:
+    shelf.CONTENT["tab\there.txt"] = b"?"
+    assert r"<code>tab\there.txt</code>" in ask(visitor, "preview").content.decode()
+    ask(visitor, "import", htmx=False)
+    work()
+    failed = page(visitor)
+    assert "1 of 4 files failed." in failed
+    assert '3 <span class="muted">of 4</span>' in failed
+    assert r"<code>tab\there.txt</code>" in failed
+    assert r'<code class="wrap-any">tab\there.txt</code>' in page(visitor, f"{VERSION}import/problems/")
+
+
+def test_an_import_that_could_not_begin_leads_to_its_connection(visitor: Client, connection: Connection) -> None:
+    ask(visitor, "import", htmx=False)
+    reason = "The secret key does not fit the access key."
+    Import.objects.update(status=Import.Status.FAILED, error=reason)
+    Version.objects.update(status=Version.Status.ERROR, error=reason)
+    assert f'{reason} <a href="/teams/vision/connections/{connection.name}/">Open the connection</a>' in page(visitor)
+
+
 def test_the_last_errors_are_shown_while_it_runs_and_the_first_ones_when_it_has_ended(visitor: Client) -> None:
     ask(visitor, "import", htmx=False)
     run = Import.objects.get()
