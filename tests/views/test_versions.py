@@ -84,6 +84,11 @@ def test_reader_is_not_offered_what_is_refused(opened: Version) -> None:
     assert "Abandon" not in page
     assert "/upload/" not in page
     assert "/seal/" not in page
+    assert "Seal it" not in page
+    StagedFile.objects.create(version=opened, path="b", size=9)
+    page = page_client(make_member(opened.dataset.team, Role.READER)).get(URL).content.decode()
+    assert "1 of 2 files stored" in page
+    assert "Continue this upload" not in page
 
 
 def test_seal(opened: Version) -> None:
