@@ -90,7 +90,7 @@ def main() -> None:
         channel.tell(b"E", b"Looking into this file needs more memory than a preview may have.")
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they like at a broken file
         detail = " ".join(str(error).split())[:300]
-        channel.tell(b"E", f"It can't be read as {request['kind']}: {detail or type(error).__name__}".encode())
+        channel.tell(b"E", f"It can't be read: {detail or type(error).__name__}".encode())
 
 
 def _kind(name: str) -> Kind:
