@@ -30,16 +30,18 @@ def wants_part(request: HttpRequest) -> bool:
 
 def render_error(request: HttpRequest, error: AppError) -> HttpResponse:
     """Answer with the error's status: a page, or for htmx a toast that leaves the page as it is."""
+    # People need not be told the same sentence twice, for the whole and for its one field.
+    errors = [item for item in error.errors if item.get("detail") != error.detail]
     if wants_part(request):
         response = HttpResponse(status=error.status)
-        words = " ".join([error.detail, *(item.get("detail", "") for item in error.errors[:3])])
+        words = " ".join([error.detail, *(item.get("detail", "") for item in errors[:3])])
         response.headers["HX-Trigger"] = json.dumps({"toast": {"level": "bad", "text": words}})
         return response
     context = {
         "status": error.status,
         "title": error.title,
         "detail": error.detail,
-        "errors": error.errors,
+        "errors": errors,
         "request_id": request_id.get(),
     }
     return render(request, "errors/error.html", context, status=error.status)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import include, path
 
-from datasets_app.errors import Conflict, Unauthorized
+from datasets_app.errors import Conflict, Invalid, Unauthorized
 from flexai_site.urls import handler404, handler500
 from tests.factories import make_user, page_client
 
@@ -22,6 +22,10 @@ def conflict(request: HttpRequest) -> HttpResponse:
     raise Conflict("Größe <b> is taken.", errors=[{"path": "a/b", "detail": "is a file"}])
 
 
+def one_field(request: HttpRequest) -> HttpResponse:
+    raise Invalid("The cursor is odd.", errors=[{"field": "cursor", "detail": "The cursor is odd."}])
+
+
 def unauthorized(request: HttpRequest) -> HttpResponse:
     raise Unauthorized("Sign in.")
 
@@ -32,6 +36,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("conflict/", conflict),
+    path("one-field/", one_field),
     path("unauthorized/", unauthorized),
     path("broken/", broken),
     path("", include("flexai_site.urls")),
@@ -58,6 +63,13 @@ def test_htmx_gets_a_toast_and_keeps_its_page() -> None:
     assert (response.status_code, response.content) == (409, b"")
     toast = json.loads(response.headers["HX-Trigger"])["toast"]
     assert toast == {"level": "bad", "text": "Größe <b> is taken. is a file"}
+
+
+def test_one_sentence_is_said_once() -> None:
+    client = page_client(make_user())
+    assert client.get("/one-field/").content.decode().count("The cursor is odd.") == 1
+    toast = json.loads(client.get("/one-field/", headers=HTMX).headers["HX-Trigger"])["toast"]
+    assert toast["text"] == "The cursor is odd."
 
 
 def test_unauthorized_leads_to_sign_in() -> None:
