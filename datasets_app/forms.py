@@ -189,22 +189,22 @@ class InvitationForm(forms.Form):
     )
 
 
-_SIZES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _TIMES = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 class SizeField(forms.CharField):
-    """Bytes, written `512M` or `16 GiB` (binary units); empty is None."""
+    """Bytes, written `512M` or `16 GiB` (binary units), or `10 MB` (decimal, as pages write sizes); empty is None."""
 
     def clean(self, value: str | None) -> int | None:
         """Return the number of bytes."""
         text = super().clean(value).strip().lower()
         if not text:
             return None
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b)?", text)
         if match is None:
             raise forms.ValidationError("Write a size such as 512 MiB or 16 GiB.")
-        return int(float(match[1]) * _SIZES[match[2]])
+        return int(float(match[1]) * (1000 if match[3] == "b" else 1024) ** _POWERS[match[2]])
 
 
 class DurationField(forms.CharField):
@@ -349,12 +349,12 @@ def _input_of(field: Field, *, is_stored: bool) -> forms.Field:
 
 
 class FileSearchForm(forms.Form):
-    """What to look for in a version; nonsense in a size is as if nothing were asked."""
+    """What to look for in a version; nonsense in a size is told, and is as if it were not asked."""
 
-    q = forms.CharField(required=False, max_length=500)
-    suffix = forms.CharField(required=False, max_length=50)
-    least = SizeField(required=False)
-    most = SizeField(required=False)
+    q = forms.CharField(label="Name or pattern", required=False, max_length=500)
+    suffix = forms.CharField(label="Ending", required=False, max_length=50)
+    least = SizeField(label="Size from", required=False)
+    most = SizeField(label="Size up to", required=False)
     number = forms.IntegerField(required=False, min_value=1)
 
     @property

@@ -129,6 +129,8 @@ def test_the_page_of_the_search(client: Client) -> None:
 def test_bad_input(client: Client) -> None:
     assert client.get(f"{URL}search/?q=a&number=100000").status_code == 422
     assert client.get(f"{URL}search/?q=a&least=nonsense").status_code == 200
+    page = client.get(f"{URL}search/?q=a&least=nonsense").content.decode()
+    assert "<b>Size from</b> does not count. Write a size such as" in page
     assert client.get(f"{URL}search/?q=%5B").status_code == 200
 
 
