@@ -160,6 +160,9 @@ def start_import(  # noqa: PLR0913
 def cancel_import(actor: User, *, run: Import) -> Import:
     """Stop an import. What it has brought stays in the open version, so that a retry goes on from there."""
     require(actor, "import.stop", run)
+    # It may have ended while somebody read the question, and its version be sealed: that is what they should be told.
+    if not run.is_active:
+        raise Conflict(f"This import is {run.status} already.")
     with transaction.atomic():
         found = _lock(run)
         if not found.is_active:

@@ -430,6 +430,13 @@ def test_cancel_and_go_on(visitor: Client) -> None:
     assert Version.objects.get().file_count == 3
 
 
+def test_it_was_too_late_to_cancel(visitor: Client) -> None:
+    ask(visitor, "import", htmx=False)
+    work()
+    run_seal(Version.objects.get().pk)
+    assert "This import is finished already." in visitor.post(f"{VERSION}import/cancel/", follow=True).content.decode()
+
+
 @pytest.mark.parametrize("cause", [Cause.CREDENTIALS, Cause.GATED, None])
 def test_what_ends_after_the_listing_is_retried(
     visitor: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch, cause: Cause | None
