@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from datasets_app.previews.base import (
@@ -60,6 +61,8 @@ MOST_IN_MEMORY: Final = 110_000_000
 STRIP_PIXELS: Final = 1_000_000
 # Where a picture says that it is to be turned.
 TURNS: Final = ("exif", "xmp", "Raw profile type exif")
+# How far from its end a PNG's EXIF is looked for; in JPEG, EXIF has at most 64 KiB.
+PNG_TAIL: Final = 256 * 1024
 EXIF_PRIVATE: Final = frozenset({"GPSInfo", "MakerNote", "UserComment"})
 
 
@@ -86,7 +89,7 @@ class ImageKind(Kind):
         if frames > 1:
             word = "Pages" if image.format == "TIFF" else "Frames"
             facts.append((word, str(frames)))
-        exif, has_place = _exif(image)
+        exif, has_place = _exif(image, reader)
         notes = ["The picture carries a location, which is not shown."] if has_place else []
         data = {
             "width": image.width,
@@ -157,12 +160,17 @@ def _mode(image: Image) -> str:
     return names.get(image.mode, "16 bit, grey" if image.mode.startswith("I;16") else image.mode)
 
 
-def _exif(image: Image) -> tuple[list[tuple[str, str]], bool]:
+def _exif(image: Image, reader: Reader) -> tuple[list[tuple[str, str]], bool]:
     """Return names and values without the place, and whether there is a place."""
     from PIL import ExifTags
+    from PIL.Image import Image as AnyImage
 
+    if image.format == "PNG" and "exif" not in image.info:
+        late = _late_exif(reader)
+        image.info |= {"exif": late} if late else {}
     try:
-        exif = image.getexif()
+        # PNG's own method would decode all pixels to get at what may follow them.
+        exif = AnyImage.getexif(image)
         inner = exif.get_ifd(ExifTags.IFD.Exif)
         has_place = bool(exif.get_ifd(ExifTags.IFD.GPSInfo))
     except Exception:  # noqa: BLE001 - broken EXIF comes in many ways, and the picture is there all the same
@@ -174,9 +182,22 @@ def _exif(image: Image) -> tuple[list[tuple[str, str]], bool]:
     ], has_place
 
 
-def tell_place(image: Image) -> bool:
+def _late_exif(reader: Reader) -> bytes:
+    """Return the EXIF that a PNG has behind its pixels, b"" for none; its checksum tells it from pixels."""
+    start = max(0, reader.size - PNG_TAIL)
+    tail = reader.read(start, PNG_TAIL)
+    at = tail.rfind(b"eXIf")
+    while at >= 4:  # noqa: PLR2004 - the length comes before
+        end = at + 4 + int.from_bytes(tail[at - 4 : at])
+        if zlib.crc32(tail[at:end]).to_bytes(4) == tail[end : end + 4]:
+            return tail[at + 4 : end]
+        at = tail.rfind(b"eXIf", 0, at)
+    return b""
+
+
+def tell_place(image: Image, reader: Reader) -> bool:
     """Tell whether the picture says where it was taken."""
-    return _exif(image)[1]
+    return _exif(image, reader)[1]
 
 
 def _draw(image: Image, number: int, side: int) -> Product:
@@ -190,8 +211,9 @@ def _draw(image: Image, number: int, side: int) -> Product:
         raise PreviewError(f"The picture has {image.width * image.height:,} pixels: too large to be drawn here.")
     image.load()
     flat = _shrunk(image, side)
-    # The large one's memory.
-    image.close()
+    if flat is not image:
+        # The large one's memory.
+        image.close()
     if max(flat.size) > side:
         flat.thumbnail((side, side), Image.Resampling.LANCZOS if side < PICTURE_SIDE else Image.Resampling.BOX)
     flat = ImageOps.exif_transpose(flat)
@@ -213,10 +235,13 @@ def _shrunk(image: Image, side: int) -> Image:
     from PIL import Image
 
     factor = max(1, max(image.size) // (2 * side))
+    mode = "RGBA" if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info else "RGB"
     high = max(1, STRIP_PIXELS // image.width // factor) * factor
     strips = [(0, top, image.width, min(top + high, image.height)) for top in range(0, image.height, high)]
     low_high = _range(image, strips) if _is_deep(image) else (0.0, 1.0)
-    mode = "RGBA" if image.mode in {"LA", "PA", "RGBA", "RGBa", "La"} or "transparency" in image.info else "RGB"
+    if image.mode == mode == "RGB":
+        # Nothing to convert. (With alpha, Pillow would make a second whole picture before it reduces the first.)
+        return image.reduce(factor) if factor > 1 else image
     canvas = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
     for box in strips:
         strip = image.crop(box)

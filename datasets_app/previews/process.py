@@ -14,7 +14,6 @@ import json
 import os
 import select
 import signal
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +23,10 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError, Product, Reader, Stream
+from datasets_app.previews.frames import HEADER, MOST_FRAME, RANGE
+from datasets_app.previews.registry import module_of
 from datasets_app.previews.sandbox import ROOT, Sandbox, sandboxed
 
-HEADER: Final = struct.Struct(">cI")
-RANGE: Final = struct.Struct(">IQQ")
-MOST_FRAME: Final = 64 * 2**20
 # How often the worker's memory is looked at.
 WATCH_SECONDS: Final = 0.05
 # The most that unpacking a stream may take of a processor, half of it.
@@ -124,6 +122,8 @@ def _stream(kind: str, reader: Reader, ask: Ask, limits: Budget, sandbox: Sandbo
 def _ask(channel: _Channel, kind: str, readers: Sequence[Reader], ask: Ask, limits: Budget) -> None:
     request = {
         "kind": kind,
+        # So that the worker imports this one alone.
+        "module": module_of(kind),
         "ask": {"name": ask.name, "part": ask.part, "options": dict(ask.options)},
         "sizes": [one.size for one in readers],
         "budget": asdict(limits),

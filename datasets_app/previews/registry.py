@@ -47,6 +47,15 @@ KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _IN_ORDER}
 TOGETHER: Final[dict[str, Kind]] = {kind.name: kind for kind in (ComparisonKind(), JoinedTablesKind())}
 
 
+def module_of(kind: str) -> tuple[str, str]:
+    """Return the module and the class of a kind by its name, for the process that makes its previews."""
+    if kind == "survey":
+        # Never shown, and its patterns take a while to compile: not imported here.
+        return "datasets_app.previews.survey", "SurveyKind"
+    found = type((KINDS | TOGETHER)[kind])
+    return found.__module__, found.__qualname__
+
+
 def recognise(head: bytes, name: str) -> Kind | None:
     """Return the kind of a file by its first bytes (64 KiB are plenty) and its name; None for unknown bytes."""
     lower = name.lower()

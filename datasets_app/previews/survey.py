@@ -122,7 +122,7 @@ def _image(reader: Reader, _name: str, found: dict[str, Any]) -> None:
     image = open_image(reader)
     found["width"], found["height"] = image.width, image.height
     if image.format in {"JPEG", "TIFF", "WEBP", "PNG", "MPO"}:
-        found["has_place"] = tell_place(image)
+        found["has_place"] = tell_place(image, reader)
     tail = reader.read(max(0, reader.size - TAIL_BYTES), TAIL_BYTES)
     marks = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
     mark = marks.get(image.format or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -10,8 +11,7 @@ import threading
 from typing import BinaryIO, cast
 
 from datasets_app.previews.base import Ask, Kind, PreviewError, Product, Stream
-from datasets_app.previews.process import HEADER, MOST_FRAME, RANGE
-from datasets_app.previews.registry import KINDS, TOGETHER
+from datasets_app.previews.frames import HEADER, MOST_FRAME, RANGE
 
 
 class PipedReader:
@@ -74,7 +74,7 @@ def main() -> None:
     ask = Ask(**request["ask"])
     readers = [PipedReader(channel, number, size) for number, size in enumerate(request["sizes"])]
     try:
-        answer = _kind(request["kind"]).show_together(readers, ask)
+        answer = _kind(*request["module"]).show_together(readers, ask)
         if isinstance(answer, Stream):
             channel.tell(b"S", str(answer.size).encode())
             for block in answer.blocks:
@@ -93,13 +93,9 @@ def main() -> None:
         channel.tell(b"E", f"It can't be read: {detail or type(error).__name__}".encode())
 
 
-def _kind(name: str) -> Kind:
-    if name != "survey":
-        return {**KINDS, **TOGETHER}[name]
-    # Its patterns take a while to compile.
-    from datasets_app.previews.survey import SurveyKind
-
-    return SurveyKind()
+def _kind(module: str, name: str) -> Kind:
+    """Import one kind, not the registry: the others take longer to import than many a file to show."""
+    return cast("Kind", getattr(importlib.import_module(module), name)())
 
 
 def _limit(budget: dict[str, float]) -> None:

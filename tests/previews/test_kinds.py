@@ -6,6 +6,9 @@ import base64
 import gzip
 import io
 import json
+import subprocess
+import sys
+import zlib
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from PIL import Image
 from datasets_app.previews.base import Ask, Budget, MemoryReader, Preview, PreviewError, Product
 from datasets_app.previews.images import open_image
 from datasets_app.previews.process import run_preview
-from datasets_app.previews.registry import recognise
+from datasets_app.previews.registry import module_of, recognise
 
 
 class Bytes:
@@ -241,8 +244,6 @@ def test_a_bomb_is_refused() -> None:
     # The header says 60,000 x 60,000; there are no pixels.
     bomb = bytearray(picture("L", (10, 10)))
     bomb[16:24] = (60_000).to_bytes(4, "big") * 2
-    import zlib
-
     bomb[29:33] = zlib.crc32(bytes(bomb[12:29])).to_bytes(4, "big")
     with pytest.raises(PreviewError, match="pixels"):
         show(bytes(bomb), "a.png")
@@ -256,6 +257,46 @@ def test_the_place_of_a_photo_is_not_shown() -> None:
     assert ("Make", "Camera maker") in [tuple(one) for one in shown.data["exif"]]
     assert "52" not in json.dumps(shown.data["exif"])
     assert "location" in shown.notes[0]
+
+
+def test_the_exif_behind_the_pixels_of_a_png_is_found_without_decoding_them() -> None:
+    exif = Image.Exif()
+    exif[271] = "Camera maker"
+    exif.get_ifd(0x8825)[2] = (52.0, 30.0, 0.0)
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+    noise = Image.effect_noise((2000, 1000), 90).convert("RGB")
+    sink = io.BytesIO()
+    noise.save(sink, "PNG", compress_level=1)
+    pixels, end = sink.getvalue()[:-12], sink.getvalue()[-12:]
+    # Of the same name, but no chunk: its checksum is none.
+    reader = Bytes(pixels + chunk + b"\0\0\0\4teXIf" + bytes(7) + end)
+    shown = page(reader, "a.png")
+    assert ("Make", "Camera maker") in [tuple(one) for one in shown.data["exif"]]
+    assert "location" in shown.notes[0]
+    assert reader.taken < reader.size / 2
+    drawn = show(reader, "a.png", "picture")
+    assert isinstance(drawn, Product)
+    assert not Image.open(io.BytesIO(drawn.body)).getexif()
+
+
+def test_a_worker_imports_the_one_kind_that_it_needs() -> None:
+    code = (
+        "import sys; import datasets_app.previews.worker as worker; worker._kind(*sys.argv[1:]);"
+        "print(*(name for name in sys.modules if name.startswith('datasets_app.previews.')))"
+    )
+    command = [sys.executable, "-c", code, *module_of("image")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert {name.removeprefix("datasets_app.previews.") for name in said} == {"base", "frames", "images", "worker"}
+
+
+def test_a_small_picture_gives_nothing_away_either() -> None:
+    exif = Image.Exif()
+    exif[271] = "Camera maker"
+    drawn = show(picture("RGB", (10, 20), "JPEG", exif=exif, comment=b"a secret"), "a.jpg", "picture")
+    assert isinstance(drawn, Product)
+    assert b"Camera" not in drawn.body
+    assert b"secret" not in drawn.body
 
 
 def test_markdown_and_its_front_matter() -> None:
