@@ -182,10 +182,6 @@ class Kind(ABC):
     parts: ClassVar[tuple[str, ...]] = ()
     # Parts that it gives as a Stream.
     streams: ClassVar[tuple[str, ...]] = ()
-    # The options to ask with instead where the budget is exceeded: a page that costs little.
-    frugal: ClassVar[Mapping[str, str]] = {}
-    # And what to say of that page.
-    frugal_note: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         """Name the page's template after the kind, unless it says otherwise."""
@@ -206,6 +202,10 @@ class Kind(ABC):
     def is_text(self, head: bytes, name: str) -> bool:  # noqa: ARG002 - for those that are
         """Tell whether a recognised file may be shown as text where `show` fails."""
         return False
+
+    def cheaper(self, ask: Ask) -> list[tuple[Mapping[str, str], str]]:  # noqa: ARG002 - for those that have some
+        """Give the options of pages to try in turn where one fails, and what to say of each: at last a last resort."""
+        return []
 
     def heed(self, ask: Ask) -> Ask:
         """Leave out the options that `show` doesn't need, since they are left to `arrange`: what it gives is kept."""

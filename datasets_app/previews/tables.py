@@ -33,8 +33,6 @@ class TableKind(Kind):
 
     name: ClassVar[str] = "table"
     label: ClassVar[str] = "Table"
-    frugal: ClassVar[Mapping[str, str]] = {"view": "schema", "with": "rows"}
-    frugal_note: ClassVar[str] = "These are its columns, and the first rows of those that take little memory."
 
     def recognises(self, head: bytes, name: str) -> bool:
         """Ask magic and name."""
@@ -43,6 +41,17 @@ class TableKind(Kind):
     def is_text(self, head: bytes, name: str) -> bool:
         """Ask the format."""
         return table_format(head, name) in TEXT_FORMATS
+
+    def cheaper(self, ask: Ask) -> list[tuple[Mapping[str, str], str]]:
+        """Give the rows as they are in the file, where others were asked for; at last the columns."""
+        schema = "These are its columns, and the first rows of those that take little memory."
+        pages: list[tuple[Mapping[str, str], str]] = [({"view": "schema", "with": "rows"}, schema)]
+        wanted = {"sort": "sorted", "column": "filtered"}
+        left_out = [word for option, word in wanted.items() if ask.options.get(option)]
+        if left_out and not ask.options.get("view"):
+            rows = {"page": ask.options["page"]} if "page" in ask.options else {}
+            pages.insert(0, (rows, f"These are its rows as they are in the file, not {' and not '.join(left_out)}."))
+        return pages
 
     def show(self, reader: Reader, ask: Ask) -> Preview:
         """Show a page of rows; with the option `view`, the schema, statistics or the answer to a query in SQL."""

@@ -114,15 +114,15 @@ def preview_file(file: File, *, options: Mapping[str, str] | None = None) -> Sho
     answer = _answer(file.blob, kind, ask)
     if isinstance(answer, Preview):
         return _shown(plain, kind, answer, ask)
-    lines = _answer(file.blob, text, ask) if text is not None else None
-    if text is not None and isinstance(lines, Preview):
-        lines.notes.insert(0, f"{answer} It is shown as text.")
-        return _shown(plain, text, lines, ask)
-    less = Ask(ask.name, options=kind.frugal)
-    page = _answer(file.blob, kind, less) if kind.frugal else None
-    if isinstance(page, Preview):
-        page.notes.insert(0, f"{answer} {kind.frugal_note}")
-        return _shown(plain, kind, page, less)
+    others = [(kind, Ask(ask.name, options=less), note) for less, note in kind.cheaper(ask)]
+    if text is not None:
+        # Its lines say more than the last resort would.
+        others = [*others[:-1], (text, ask, "It is shown as text.")]
+    for other, less, note in others:
+        page = _answer(file.blob, other, less)
+        if isinstance(page, Preview):
+            page.notes.insert(0, f"{answer} {note}")
+            return _shown(plain, other, page, less)
     return Shown(plain, kind=kind.name, label=kind.label, problem=str(answer))
 
 

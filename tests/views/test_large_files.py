@@ -61,6 +61,32 @@ def test_of_a_table_whose_pages_are_too_large_the_footer_is_shown(settings: Sett
         assert "in hexadecimal" not in page
 
 
+def test_of_a_table_that_is_too_wide_to_sort_the_rows_are_shown_unsorted(settings: Settings) -> None:
+    settings.PREVIEW_MEMORY_BYTES = 256 * 2**20
+    sink = io.BytesIO()
+    rows = 20_000
+    # No dictionary could make it small, neither in the file nor in memory.
+    words = {f"c{column}": [f"{column} {row} ".ljust(300, "x") for row in range(rows)] for column in range(30)}
+    pq.write_table(pa.table(words), sink, row_group_size=1000, use_dictionary=False, compression="zstd")
+    client = client_of({"a.parquet": sink.getvalue()})
+    page = client.get(f"{URL}a.parquet?sort=-c1&page=2").content.decode()
+    assert "more memory than 256 MiB" in page
+    assert "These are its rows as they are in the file, not sorted." in page
+    assert ">0 100 x" in page
+    assert 'aria-sort="descending"' not in page
+    # The page after it, although the address still asks for an order.
+    assert "sort=-c1&amp;page=3" in page
+
+
+def test_of_text_too_long_to_sort_the_rows_are_shown_unsorted(settings: Settings) -> None:
+    settings.PREVIEW_MEMORY_BYTES = 150 * 2**20
+    rows = b"".join(b"%d,%s\n" % (row, str(row).encode() * 100) for row in range(200_000))
+    client = client_of({"a.csv": b"n,word\n" + rows})
+    page = client.get(f"{URL}a.csv?sort=word&column=n&op=full&page=300").content.decode()
+    assert "These are its rows as they are in the file, not sorted and not filtered." in page
+    assert '<td class="num">29900</td>' in page
+
+
 def test_the_schema_of_any_table_is_a_view_of_its_own() -> None:
     client = client_of({"a.csv": b"n,word\n1,a\n2,b\n"})
     assert 'view=schema"' in client.get(f"{URL}a.csv").content.decode()
