@@ -11,8 +11,8 @@ from django.db import connection
 from datasets_app.models import Blob, Directory, File, Subdirectory
 from datasets_app.previews.base import Ask, Preview
 from datasets_app.previews.registry import modality
-from datasets_app.queue import enqueue
 from datasets_app.services import preview_cache
+from datasets_app.services.awaited import ask_worker, work_at
 from datasets_app.services.galleries import PICTURES, RECORDINGS, choose_ruling
 from datasets_app.services.previewing import Shown, preview_file
 
@@ -101,13 +101,12 @@ def describe_folder(directory: Directory, *, entries: list[Entry], is_first: boo
     )
 
 
-def count_types(directory: Directory, *, wake: bool = True) -> list[TypeShare] | None:
-    """Return what was counted; count now where that is quick, else return None, and `wake` a worker to count."""
+def count_types(directory: Directory) -> list[TypeShare] | None:
+    """Return what was counted; count now where that is quick, else return None, and ask a worker, once, to count."""
     kept = preview_cache.find(directory.hex, "folder", _ASK)
     if not isinstance(kept, Preview):
         if directory.file_count > COUNTED_AT_ONCE:
-            if wake:
-                enqueue(SUMMARY_TASK, directory_id=directory.pk)
+            ask_worker(SUMMARY_TASK, digest=directory.hex, kind="folder", ask=_ASK, directory_id=directory.pk)
             return None
         kept = count_folder(directory.pk)
     if kept is None:
@@ -133,10 +132,17 @@ def count_folder(directory_id: int) -> Preview | None:
     kept = preview_cache.find(directory.hex, "folder", _ASK)
     if isinstance(kept, Preview):
         return kept
+    with work_at(digest=directory.hex, kind="folder", ask=_ASK):
+        answer = _count(directory)
+        preview_cache.keep(directory.hex, "folder", _ASK, answer)
+    return answer
+
+
+def _count(directory: Directory) -> Preview:
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     with connection.cursor() as cursor:
-        cursor.execute(_BELOW, [directory_id])
+        cursor.execute(_BELOW, [directory.pk])
         while rows := cursor.fetchmany(5000):
             for name, size in rows:
                 suffix = suffix_of(name)
@@ -147,9 +153,7 @@ def count_folder(directory_id: int) -> Preview | None:
     rest = most[SHOWN_TYPES:]
     if rest:
         types.append(("others", sum(counts[one] for one in rest), sum(sizes[one] for one in rest)))
-    answer = Preview("", data={"types": types})
-    preview_cache.keep(directory.hex, "folder", _ASK, answer)
-    return answer
+    return Preview("", data={"types": types})
 
 
 def _share(line: list[Any], directory: Directory) -> TypeShare:

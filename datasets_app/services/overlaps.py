@@ -11,8 +11,8 @@ from datasets_app.errors import Conflict
 from datasets_app.models import Blob, Directory, File
 from datasets_app.permissions import require
 from datasets_app.previews.base import Ask, Preview
-from datasets_app.queue import enqueue
 from datasets_app.services import preview_cache
+from datasets_app.services.awaited import ask_worker, work_at
 from datasets_app.services.walking import subtree_sql
 from datasets_app.store.paths import KEY_SEPARATOR, from_key
 
@@ -56,13 +56,13 @@ class Overlap:
     examples: list[tuple[str, str, int]]
 
 
-def find_overlap(actor: User, *, version: Version, other: Version, wake: bool = True) -> Overlap | None:
-    """Compare two sealed versions that the actor may read; None while a worker, which it may `wake`, does so."""
+def find_overlap(actor: User, *, version: Version, other: Version) -> Overlap | None:
+    """Compare two sealed versions that the actor may read; None while a worker, which is asked once, does so."""
     for one in (version, other):
         require(actor, "version.view", one)
         if one.root is None:
             raise Conflict(f"{one.label} is {one.status}: its files can be compared once it is sealed.")
-    return _overlap(version, other, wake=wake)
+    return _overlap(version, other)
 
 
 def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version, int | None]]:
@@ -75,7 +75,7 @@ def warn_of_overlaps(versions: Sequence[Version]) -> list[tuple[Version, Version
             if first.root_id == second.root_id:
                 found.append((first, second, first.file_count))
                 continue
-            overlap = _overlap(first, second, wake=True)
+            overlap = _overlap(first, second)
             if overlap is None or overlap.files:
                 found.append((first, second, overlap.files if overlap else None))
     return found
@@ -86,9 +86,17 @@ def compare_blobs(first_root: int, second_root: int) -> Overlap | None:
     roots = {root.pk: root for root in Directory.objects.filter(pk__in=[first_root, second_root])}
     if len(roots) < len({first_root, second_root}):
         return None
-    kept = preview_cache.find(roots[first_root].hex, "overlap", Ask(roots[second_root].hex))
+    ask = Ask(roots[second_root].hex)
+    kept = preview_cache.find(roots[first_root].hex, "overlap", ask)
     if isinstance(kept, Preview):
         return _read(kept)
+    with work_at(digest=roots[first_root].hex, kind="overlap", ask=ask):
+        answer = _compare(first_root, second_root)
+        preview_cache.keep(roots[first_root].hex, "overlap", ask, answer)
+    return _read(answer)
+
+
+def _compare(first_root: int, second_root: int) -> Preview:
     parts = {name: subtree_sql(name) for name in ("ours", "theirs")}
     values: list[int | str] = [first_root, KEY_SEPARATOR, second_root, KEY_SEPARATOR]
     with connection.cursor() as cursor:
@@ -98,20 +106,19 @@ def compare_blobs(first_root: int, second_root: int) -> Overlap | None:
         if files:
             cursor.execute(_EXAMPLES.format(**parts), values)
             examples = [(from_key(ours), from_key(theirs), bytes_) for ours, theirs, bytes_ in cursor.fetchall()]
-    answer = Preview("", data={"files": files, "size": int(size), "examples": examples})
-    preview_cache.keep(roots[first_root].hex, "overlap", Ask(roots[second_root].hex), answer)
-    return _read(answer)
+    return Preview("", data={"files": files, "size": int(size), "examples": examples})
 
 
-def _overlap(version: Version, other: Version, *, wake: bool) -> Overlap | None:
+def _overlap(version: Version, other: Version) -> Overlap | None:
     if version.root is None or other.root is None:
         return None
-    kept = preview_cache.find(version.root.hex, "overlap", Ask(other.root.hex))
+    ask = Ask(other.root.hex)
+    kept = preview_cache.find(version.root.hex, "overlap", ask)
     if isinstance(kept, Preview):
         return _read(kept)
     if version.root.file_count + other.root.file_count > COMPARED_AT_ONCE:
-        if wake:
-            enqueue(OVERLAP_TASK, first_root=version.root.pk, second_root=other.root.pk)
+        roots = {"first_root": version.root.pk, "second_root": other.root.pk}
+        ask_worker(OVERLAP_TASK, digest=version.root.hex, kind="overlap", ask=ask, **roots)
         return None
     return compare_blobs(version.root.pk, other.root.pk)
 

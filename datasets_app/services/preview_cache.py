@@ -28,7 +28,7 @@ FAILURE_SECONDS: Final = 600
 
 def find(digest: str, kind: str, ask: Ask) -> Preview | Product | str | None:
     """Return what was kept: a page, a product, the words of a failure, or None."""
-    path = _path(digest, kind, ask)
+    path = place_of(digest, kind, ask)
     try:
         raw = path.read_bytes()
         age = time.time() - path.stat().st_mtime
@@ -53,13 +53,19 @@ def keep(digest: str, kind: str, ask: Ask, answer: Preview | Product | str) -> N
         raw = b"P" + answer.to_json()
     else:
         raw = b"F" + answer.encode()
-    path = _path(digest, kind, ask)
+    path = place_of(digest, kind, ask)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         with os.fdopen(descriptor, "wb") as file:
             file.write(raw)
         Path(name).replace(path)
+
+
+def place_of(digest: str, kind: str, ask: Ask) -> Path:
+    """Return the file that keeps an answer; the name counts too, since it tells the language of code."""
+    about = json.dumps([FORMAT, kind, ask.name, ask.part, sorted(ask.options.items())]).encode()
+    return Path(settings.PREVIEWS_DIR) / digest[:2] / f"{digest}-{hashlib.sha256(about).hexdigest()[:24]}"
 
 
 def trim() -> int:
@@ -81,9 +87,3 @@ def _files() -> Iterator[tuple[float, int, Path]]:
             with contextlib.suppress(OSError):
                 facts = path.stat()
                 yield facts.st_mtime, facts.st_size, path
-
-
-def _path(digest: str, kind: str, ask: Ask) -> Path:
-    """Name the file that keeps an answer; the name counts too, since it tells the language of code."""
-    about = json.dumps([FORMAT, kind, ask.name, ask.part, sorted(ask.options.items())]).encode()
-    return Path(settings.PREVIEWS_DIR) / digest[:2] / f"{digest}-{hashlib.sha256(about).hexdigest()[:24]}"

@@ -29,8 +29,7 @@ def version_overlap(request: SignedInRequest, team: str, name: str, number: int)
     if wanted:
         try:
             other = find_named_version(request.user, team=team, wanted=wanted)
-            # What follows a worker by polling must not wake it each time.
-            overlap = find_overlap(request.user, version=version, other=other, wake=not is_part(request))
+            overlap = find_overlap(request.user, version=version, other=other)
             context["diff_url"] = reverse("version_diff", args=(team, name, version.number, other.number))
             context |= {"other": other, "overlap": overlap, "other_name": name_version(other, beside=version)}
         except AppError as error:

@@ -97,7 +97,7 @@ def folder_types(request: SignedInRequest, team: str, name: str, number: int, pa
     node = find_node(request.user, version=version, path=path)
     if not isinstance(node, Directory):
         return redirect("file_detail", team=team, name=name, number=number, path=path.strip("/"))
-    return render(request, "tree/types.html", tree_frame(version, path) | {"types": count_types(node, wake=False)})
+    return render(request, "tree/types.html", tree_frame(version, path) | {"types": count_types(node)})
 
 
 @require_safe
