@@ -17,7 +17,7 @@ import pytest
 
 from datasets_app.previews.base import Ask, Budget, Preview, PreviewError
 from datasets_app.previews.process import run_preview, start_worker
-from datasets_app.previews.registry import KINDS, recognise
+from datasets_app.previews.registry import KINDS, TOGETHER, recognise
 from tests.previews.nursery import Nursery
 from tests.previews.test_kinds import Bytes, parquet, picture
 from tests.previews.test_more_kinds import ARCHIVES, FILES, film, packed, pdf, safetensors, sound
@@ -77,6 +77,29 @@ SAMPLES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
+CSV = b"id,label,score\n" + b"".join(b"%d,word %d,%d.5\n" % (n, n % 7, n) for n in range(200))
+LINES = b"".join(b'{"id": %d, "label": "word %d", "score": %d.5}\n' % (n, n % 5, n) for n in range(100, 300))
+PROSE = b"".join(b"line %d of a text\n" % n for n in range(300))
+SQL = (
+    "SELECT count(*) FROM data",
+    "SELECT * FROM data ORDER BY 1 DESC",
+    "SELECT label, count(*) FROM data GROUP BY ALL",
+)
+# What several files are asked together, and the files.
+TOGETHER_SAMPLES: dict[str, tuple[str, list[str], Callable[[], list[bytes]]]] = {
+    "text by lines": (
+        "comparison",
+        ["a.txt", "b.txt"],
+        lambda: [PROSE, PROSE.replace(b"7", b"seven") + "ein Späßchen\n".encode("utf-16")],
+    ),
+    "tables by key": ("comparison", ["a.parquet", "b.parquet"], lambda: [parquet(1000), parquet(1200)]),
+    "tables of text": ("comparison", ["a.csv", "b.jsonl"], lambda: [CSV, LINES]),
+    "bytes": ("comparison", ["a.bin", "b.bin"], lambda: [picture("RGB", (60, 40)), picture("L", (60, 40))]),
+    "joined Parquet": ("joined_tables", ["a.parquet", "b.parquet", "c.parquet"], lambda: [parquet(300)] * 3),
+    "joined text": ("joined_tables", ["a.csv", "b/b.jsonl", "c.csv.gz"], lambda: [CSV, LINES, gzip.compress(CSV)]),
+}
+
+
 def damage(data: bytes, chance: random.Random) -> bytes:
     """Break a file in one of the ways in which files break."""
     raw = bytearray(data)
@@ -109,7 +132,6 @@ def drill(kind: str, cases: int, nursery: Nursery) -> None:
     parts = ("", *KINDS[kind].parts)
     # What is whole is shown: otherwise the rest would prove nothing.
     assert isinstance(run_preview(kind, Bytes(whole), Ask(name)), Preview)
-    peak = 0
     for case in range(cases):
         data = whole if case % 10 == 9 else damage(whole, chance)
         # Each tenth is whole but under another kind's name.
@@ -117,19 +139,52 @@ def drill(kind: str, cases: int, nursery: Nursery) -> None:
         ask = Ask(
             label, part=chance.choice(parts), options={"member": "README.md"} if kind == "archive" and case % 2 else {}
         )
-        began = time.monotonic()
-        # Each fifth by a process of its own, as the pages do it.
-        start = start_worker if case % 5 == 0 else nursery.start
-        try:
-            run_preview(kind, Bytes(data), ask, budget=Budget(seconds=SECONDS), start=start)
-        except PreviewError as error:
-            said = str(error)
-        else:
-            said = "nothing wrong"
-        assert said, (kind, case)
-        assert time.monotonic() - began < SECONDS + 3, (kind, case)
-        peak = max(peak, nursery.peak)
-    assert peak < MOST_MEMORY
+        try_out(kind, [data], ask, case, nursery)
+    assert_nothing_is_left(nursery)
+
+
+def drill_together(sample: str, cases: int, nursery: Nursery) -> None:
+    kind, names, make = TOGETHER_SAMPLES[sample]
+    whole = make()
+    chance = random.Random(f"{sample} {cases}")
+    wrong: list[list[str]] = [["table", "text", "bytes", "nonsense"], ["id", "label", "number", "nothing"]]
+    for case in range(-1, cases):
+        files, labels, options = list(whole), list(names), {"sql": SQL[case % len(SQL)]}
+        if case >= 0:
+            # One of them, or all; each tenth is whole but under another kind's name, or asked for what it isn't.
+            for number in range(len(files)) if chance.random() < 0.3 else [chance.randrange(len(files))]:
+                if case % 10 == 9:
+                    labels[number] = chance.choice(NAMES)
+                else:
+                    files[number] = damage(files[number], chance)
+            if case % 4 == 3:
+                options |= {"as": chance.choice(wrong[0]), "key": chance.choice(wrong[1])}
+        options |= {"other": labels[1], "paths": "\n".join(labels)}
+        said = try_out(kind, files, Ask(labels[0], options=options), case, nursery)
+        # What is whole is compared: otherwise the rest would prove nothing.
+        assert case >= 0 or said == "nothing wrong", said
+    assert_nothing_is_left(nursery)
+
+
+def try_out(kind: str, files: list[bytes], ask: Ask, case: int, nursery: Nursery) -> str:
+    """Ask for a preview, as a page does: it comes, or a sentence, in time."""
+    began = time.monotonic()
+    # Each fifth by a process of its own, as the pages do it.
+    start = start_worker if case % 5 == 0 else nursery.start
+    first, *others = map(Bytes, files)
+    try:
+        run_preview(kind, first, ask, others=others, budget=Budget(seconds=SECONDS), start=start)
+    except PreviewError as error:
+        said = str(error)
+    else:
+        said = "nothing wrong"
+    assert said, (kind, case)
+    assert time.monotonic() - began < SECONDS + 3, (kind, case)
+    return said
+
+
+def assert_nothing_is_left(nursery: Nursery) -> None:
+    assert nursery.peak < MOST_MEMORY
     assert nursery.children() == []
     left = [
         child for child in psutil.Process().children(recursive=True) if "previews.worker" in " ".join(child.cmdline())
@@ -146,6 +201,22 @@ def test_broken_files(kind: str, nursery: Nursery) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_very_many_broken_files(kind: str, nursery: Nursery) -> None:
     drill(kind, NIGHTLY_CASES, nursery)
+
+
+@pytest.mark.parametrize("sample", sorted(TOGETHER_SAMPLES))
+def test_broken_files_together(sample: str, nursery: Nursery) -> None:
+    drill_together(sample, CASES, nursery)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("sample", sorted(TOGETHER_SAMPLES))
+def test_very_many_broken_files_together(sample: str, nursery: Nursery) -> None:
+    drill_together(sample, NIGHTLY_CASES, nursery)
+
+
+def test_every_kind_is_drilled() -> None:
+    assert set(SAMPLES) == set(KINDS)
+    assert {kind for kind, _, _ in TOGETHER_SAMPLES.values()} == set(TOGETHER)
 
 
 def further() -> list[tuple[str, bytes]]:
