@@ -7,7 +7,6 @@ import io
 import json
 import pickle
 import site
-import struct
 import subprocess
 import tarfile
 import zipfile
@@ -16,11 +15,14 @@ from typing import Any
 
 import av
 import duckdb
+import gguf
 import h5py
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pandas as pd
 import pyarrow as pa
+import safetensors.numpy
 import zstandard
 from PIL import Image, ImageDraw
 from pyarrow import feather
@@ -47,7 +49,7 @@ def specimens(folder: Path) -> dict[str, bytes]:
         {name: (PACKAGES / path).read_bytes() for name, path in SHIPPED.items()}
         | tables(folder)
         | arrays()
-        | models()
+        | models(folder)
         | documents()
         | pictures()
         | archives(folder)
@@ -80,7 +82,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 def arrays() -> dict[str, bytes]:
-    """Arrays by NumPy and h5py."""
+    """Arrays by NumPy, h5py and safetensors."""
     values = np.linspace(0, 1, 60, dtype=np.float64).reshape(6, 10)
     one, many, tree = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.save(one, values)
@@ -88,52 +90,59 @@ def arrays() -> dict[str, bytes]:
     with h5py.File(tree, "w") as file:
         file.create_dataset("train/images", data=values, compression="gzip").attrs["unit"] = "lux"
         file["test/labels"] = np.arange(9)
-    header = {
-        "__metadata__": {"format": "pt"},
-        "encoder.weight": {"dtype": "F32", "shape": [16, 8], "data_offsets": [0, 512]},
-        "encoder.bias": {"dtype": "F32", "shape": [16], "data_offsets": [512, 576]},
-    }
-    raw = json.dumps(header).encode()
-    body = np.arange(144, dtype="<f4").tobytes()
+    weights = np.arange(144, dtype=np.float32)
+    tensors = {"encoder.weight": weights[:128].reshape(16, 8), "encoder.bias": weights[128:]}
     return {
         "arrays/one.npy": one.getvalue(),
         "arrays/many.npz": many.getvalue(),
         "arrays/tree.h5": tree.getvalue(),
-        "arrays/model.safetensors": struct.pack("<Q", len(raw)) + raw + body,
+        "arrays/model.safetensors": safetensors.numpy.save(tensors, metadata={"format": "pt"}),
     }
 
 
-def models() -> dict[str, bytes]:
-    """Models as their formats say: GGUF 3, ONNX (protobuf), and a PyTorch archive with its pickle."""
-    return {"models/tiny.gguf": gguf(), "models/tiny.onnx": onnx(), "models/tiny.pt": pytorch()}
+def models(folder: Path) -> dict[str, bytes]:
+    """Models by the packages of llama.cpp and of ONNX, and a PyTorch archive with its pickle."""
+    return {
+        "models/tiny.gguf": write_gguf(folder),
+        "models/tiny.onnx": write_onnx(),
+        "models/tiny.pt": write_pytorch(),
+    }
 
 
-def gguf() -> bytes:
-    """Write two facts and one tensor; see ggml's docs/gguf.md."""
-
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value)) + value.encode()
-
-    raw = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
-    raw += text("general.architecture") + struct.pack("<I", 8) + text("llama")
-    raw += text("general.name") + struct.pack("<I", 8) + text("Tiny llama")
-    return raw + text("output.weight") + struct.pack("<IQQIQ", 2, 4, 8, 1, 0) + bytes(128)
-
-
-def onnx() -> bytes:
-    """Write a graph of one Relu; see onnx/onnx.proto."""
-
-    def field(number: int, value: bytes | str) -> bytes:
-        raw = value.encode() if isinstance(value, str) else value
-        return bytes([number << 3 | 2, len(raw)]) + raw
-
-    node = field(1, "x") + field(2, "y") + field(3, "activation") + field(4, "Relu")
-    graph = field(1, node) + field(2, "tiny graph") + field(11, field(1, "x")) + field(12, field(1, "y"))
-    opset = field(8, bytes([2 << 3, 17]))
-    return bytes([1 << 3, 8]) + field(2, "pytorch") + field(3, "2.4.0") + field(7, graph) + opset
+def write_gguf(folder: Path) -> bytes:
+    """Write facts, words and two tensors, one of them quantised."""
+    target = folder / "tiny.gguf"
+    writer = gguf.GGUFWriter(target, "llama")
+    writer.add_name("Tiny llama")
+    writer.add_context_length(512)
+    writer.add_token_list(["<s>", "cat", "dog"])
+    weights = np.linspace(-1, 1, 256, dtype=np.float32).reshape(4, 64)
+    writer.add_tensor("output.weight", weights.astype(np.float16))
+    kind = gguf.GGMLQuantizationType.Q8_0
+    writer.add_tensor("token_embd.weight", gguf.quants.quantize(weights, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return target.read_bytes()
 
 
-def pytorch() -> bytes:
+def write_onnx() -> bytes:
+    """Write a layer with its weights, and a Relu."""
+    shape = onnx.helper.make_tensor_value_info
+    weights = onnx.numpy_helper.from_array(np.ones((8, 4), np.float32), "weights")
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "weights"], ["z"], "layer"),
+        onnx.helper.make_node("Relu", ["z"], ["y"], "activation"),
+    ]
+    inputs, outputs = [shape("x", onnx.TensorProto.FLOAT, [None, 8])], [shape("y", onnx.TensorProto.FLOAT, [None, 4])]
+    graph = onnx.helper.make_graph(nodes, "tiny graph", inputs, outputs, [weights])
+    model = onnx.helper.make_model(graph, producer_name="onnx.helper", opset_imports=[onnx.helper.make_opsetid("", 21)])
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def write_pytorch() -> bytes:
     """Write the archive that `torch.save` makes, of plain values."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
@@ -159,7 +168,8 @@ def documents() -> dict[str, bytes]:
     sides[0].save(sheet, "PDF", save_all=True, append_images=sides[1:])
     return {
         "README.md": b"---\nlicense: mit\ntags: [tables, pictures]\n---\n# Specimens\n\nFiles of *many* kinds.\n"
-        b"\n| folder | made by |\n| - | - |\n| `tables` | pandas, DuckDB, Arrow |\n| `arrays` | NumPy, h5py |\n"
+        b"\n| folder | made by |\n| - | - |\n| `tables` | pandas, DuckDB, Arrow |\n"
+        b"| `arrays` | NumPy, h5py, safetensors |\n| `models` | gguf, onnx |\n"
         b"\n1. Look inside.\n2. Train.\n",
         "texts/page.html": page.encode(),
         "texts/book.ipynb": json.dumps(book).encode(),

@@ -15,6 +15,7 @@ import pytest
 
 from datasets_app.previews.base import PreviewError
 from datasets_app.previews.registry import recognise
+from tests.e2e.specimens import arrays, models
 from tests.previews.test_kinds import page, texts
 
 ROWS = [[1, "cät", 4.5, "2026-01-02"], [2, 'a "dog", big', None, "2026-03-04"]]
@@ -121,3 +122,20 @@ def test_rows_of_excel_as_csv() -> None:
     shown = page(sink.getvalue().encode("utf-8-sig"), "a.csv")
     assert shown.data["columns"][0]["name"] == "id"
     assert shown.data["rows"][0][:2] == ["1", "cät"]
+
+
+def test_models_by_the_packages_of_their_formats(tmp_path: Path) -> None:
+    made = models(tmp_path) | arrays()
+    shown = page(made["models/tiny.gguf"], "tiny.gguf")
+    about, tensors = (section["rows"] for section in shown.data["sections"][:2])
+    assert ["general.name", "Tiny llama"] in about
+    assert ["llama.context_length", "512"] in about
+    assert [row[:3] for row in tensors] == [["output.weight", "64 x 4", "F16"], ["token_embd.weight", "64 x 4", "Q8_0"]]
+    assert dict(shown.facts)["Parameters"] == "512"
+    shown = page(made["models/tiny.onnx"], "tiny.onnx")
+    said = str(shown.facts) + str(shown.data)
+    for word in ("onnx.helper", "MatMul", "Relu", "weights", "8 x 4"):
+        assert word in said, word
+    shown = page(made["arrays/model.safetensors"], "model.safetensors", item="encoder.weight")
+    assert dict(shown.facts)["Parameters"] == "144"
+    assert shown.data["sections"][1]["rows"][1][:3] == ["1", "8", "9"]
