@@ -1,4 +1,4 @@
-"""Models: GGUF, ONNX and PyTorch's archives. Their parts are listed; nothing in them is run or unpickled."""
+"""Models: GGUF, ONNX (`onnx_files`) and PyTorch's archives. Parts are listed; nothing is run or unpickled."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from datasets_app.previews.base import (
     shown,
 )
 from datasets_app.previews.listing import section
+from datasets_app.previews.onnx_files import list_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,22 +70,6 @@ GGML: Final = {
     28: "F64",
     30: "BF16",
 }
-ONNX_TYPES: Final = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    8: "string",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-    16: "bfloat16",
-}
 
 
 class ModelKind(Kind):
@@ -103,7 +88,7 @@ class ModelKind(Kind):
         """List the tensors."""
         if reader.read(0, 4) == b"GGUF":
             return _gguf(_Cursor(reader))
-        return _onnx(reader) if has_suffix(ask.name, ".onnx") else _torch(reader)
+        return list_onnx(reader) if has_suffix(ask.name, ".onnx") else _torch(reader)
 
 
 class _Cursor:
@@ -205,95 +190,3 @@ def _calls(pickled: bytes) -> Iterator[str]:
             yield ".".join(texts[-2:])
         elif isinstance(value, str):
             texts = [*texts[-1:], value]
-
-
-def _onnx(reader: Reader) -> Preview:
-    if reader.size > 1024 * MIB:
-        raise PreviewError("An ONNX model of more than 1 GiB is not read here.")
-    model = reader.read(0, reader.size)
-    facts, operators, rows, ends = [("Format", "ONNX")], Counter[str](), [], []
-    for number, value in _fields(model):
-        if number == 2 and isinstance(value, memoryview):  # noqa: PLR2004 - producer_name
-            facts.append(("Made by", shown(bytes(value).decode(errors="replace"), 100)))
-        if number != 7 or not isinstance(value, memoryview):  # noqa: PLR2004 - graph
-            continue
-        for part, inner in _fields(value):
-            if not isinstance(inner, memoryview):
-                continue
-            if part == 1:
-                operators[_text(inner, 4)] += 1
-            elif part == 5:  # noqa: PLR2004 - initializer
-                rows.append(_tensor(inner))
-            elif part in {11, 12}:
-                ends.append(("input" if part == 11 else "output", _text(inner, 1)))  # noqa: PLR2004
-    facts += [("Nodes", figure(operators.total())), ("Tensors", figure(len(rows)))]
-    sections = [
-        section("Inputs and outputs", ("Kind", "Name"), ends[:MOST_ENTRIES]),
-        section(
-            "Operators", ("Name", "Times"), [(name, figure(n)) for name, n in operators.most_common(100)], numbers=(1,)
-        ),
-        section(
-            "Tensors",
-            ("Name", "Shape", "Type"),
-            rows[:MOST_ENTRIES],
-            left_out=max(0, len(rows) - MOST_ENTRIES),
-        ),
-    ]
-    return Preview("application/onnx", facts, {"sections": sections})
-
-
-def _tensor(message: memoryview) -> tuple[str, str, str]:
-    shape, kind = [], 0
-    for number, value in _fields(message):
-        if number == 1 and isinstance(value, int):
-            shape.append(value)
-        elif number == 1 and isinstance(value, memoryview):
-            shape += _packed(value)
-        elif number == 2 and isinstance(value, int):  # noqa: PLR2004 - data_type
-            kind = value
-    return _text(message, 8), " x ".join(map(figure, shape)) or "one value", ONNX_TYPES.get(kind, f"type {kind}")
-
-
-def _text(message: memoryview, wanted: int) -> str:
-    found = next((value for number, value in _fields(message) if number == wanted), b"")
-    return bytes(found).decode(errors="replace") if isinstance(found, memoryview) else ""
-
-
-def _fields(message: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Walk the fields of a message of Protocol Buffers."""
-    view, at = memoryview(message), 0
-    while at < len(view):
-        key, at = _varint(view, at)
-        number, form = key >> 3, key & 7
-        if form == 0:
-            value, at = _varint(view, at)
-            yield number, value
-        elif form in {1, 5}:
-            at += 8 if form == 1 else 4
-        elif form == 2:  # noqa: PLR2004 - bytes with their length before them
-            length, at = _varint(view, at)
-            if at + length > len(view):
-                raise PreviewError("The file ends too early, or is no ONNX model.")
-            yield number, view[at : at + length]
-            at += length
-        else:
-            raise PreviewError("This is no ONNX model.")
-
-
-def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(view) and shift < 64:  # noqa: PLR2004
-        byte = view[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:  # noqa: PLR2004
-            return value, at
-    raise PreviewError("The file ends too early, or is no ONNX model.")
-
-
-def _packed(view: memoryview) -> list[int]:
-    values, at = [], 0
-    while at < len(view):
-        value, at = _varint(view, at)
-        values.append(value)
-    return values

@@ -328,6 +328,26 @@ def test_gguf() -> None:
     assert shown.data["sections"][1]["rows"][0][:3] == ["output.weight", "4 x 8", "F16"]
 
 
+def test_of_a_large_onnx_model_the_weights_are_not_read() -> None:
+    def field(number: int, value: bytes) -> bytes:
+        length, rest = b"", len(value)
+        while rest > 127:
+            length, rest = length + bytes([rest & 127 | 128]), rest >> 7
+        return bytes([number << 3 | 2]) + length + bytes([rest]) + value
+
+    # 512 x 4096 of float32.
+    about, weights = b"\x08\x80\x04\x08\x80\x20\x10\x01", field(9, bytes(8 * 2**20))
+    tensors = [field(5, about + weights + field(8, b"w%d" % number)) for number in range(10)]
+    node = field(1, field(1, b"x") + field(2, b"y") + field(4, b"Gemm"))
+    reader = Bytes(b"\x08\x08" + field(7, node + b"".join(tensors)))
+    shown = page(reader, "large.onnx")
+    assert dict(shown.facts)["Tensors"] == "10"
+    assert shown.data["sections"][2]["rows"][9] == ["w9", "512 x 4\u202f096", "float32"]
+    assert reader.taken < reader.size / 50
+    with pytest.raises(PreviewError, match="ends too early"):
+        page(reader.data[: 2**20], "large.onnx")
+
+
 def test_a_pickle_in_a_model_is_listed_and_never_run(tmp_path: Path) -> None:
     import pickle
 

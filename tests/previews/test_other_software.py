@@ -134,7 +134,7 @@ def test_models_by_the_packages_of_their_formats(tmp_path: Path) -> None:
     assert dict(shown.facts)["Parameters"] == "512"
     shown = page(made["models/tiny.onnx"], "tiny.onnx")
     said = str(shown.facts) + str(shown.data)
-    for word in ("onnx.helper", "MatMul", "Relu", "weights", "8 x 4"):
+    for word in ("onnx.helper", "MatMul", "Relu", "weights", "8 x 4", "ai.onnx 21"):
         assert word in said, word
     shown = page(made["arrays/model.safetensors"], "model.safetensors", item="encoder.weight")
     assert dict(shown.facts)["Parameters"] == "144"
