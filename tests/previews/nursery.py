@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
-    "datasets_app.previews.registry "
+    "datasets_app.previews.registry pyarrow.dataset "
     "PIL.Image PIL.ImageOps pyarrow.parquet pyarrow.csv pyarrow.json duckdb av h5py pypdfium2 pygments markdown_it"
 )
 
