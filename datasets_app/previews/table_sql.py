@@ -125,6 +125,11 @@ def is_number(kind: Any) -> bool:  # noqa: ANN401 - a pyarrow.DataType
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
+def places_of(schema: Any) -> list[str]:  # noqa: ANN401 - a pyarrow.Schema
+    """Name columns by their places: their own names may be empty, equal, or differ in case only, which SQL ignores."""
+    return [f"c{number}" for number in range(len(schema))]
+
+
 def quoted(name: str) -> str:
     """Write the name of a column as SQL does."""
     return '"' + name.replace('"', '""') + '"'

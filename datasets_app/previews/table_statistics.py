@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from datasets_app.previews.base import MOST_COLUMNS, figure, shown
-from datasets_app.previews.table_sql import connect, is_number, quoted
+from datasets_app.previews.table_sql import connect, is_number, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,18 +37,18 @@ def measure(table: TableFile) -> tuple[dict[str, Any], list[str]]:
         rows, size = rows + batch.num_rows, size + batch.nbytes
     schema = table.part_schema(COLUMNS)
     connection = connect()
-    connection.register("data", pa.Table.from_batches(batches, schema=schema))
-    found = [_column(connection, field, rows) for field in schema]
+    places = places_of(schema)
+    connection.register("data", pa.Table.from_batches(batches, schema=schema).rename_columns(places))
+    found = [_column(connection, place, field, rows) for place, field in zip(places, schema, strict=True)]
     notes = [] if is_whole else [f"These are the statistics of the first {rows:,} rows."]
     if len(table.schema) > COLUMNS:
         notes.append(f"The first {COLUMNS} of {len(table.schema):,} columns are measured.")
     return {"statistics": found, "measured_rows": rows}, notes
 
 
-def _column(connection: Any, field: Any, rows: int) -> dict[str, Any]:  # noqa: ANN401
+def _column(connection: Any, name: str, field: Any, rows: int) -> dict[str, Any]:  # noqa: ANN401
     from pyarrow import types
 
-    name = quoted(field.name)
     column: dict[str, Any] = {"name": field.name, "type": shown(field.type, 60), "facts": [], "bars": [], "common": []}
     (present,) = connection.execute(f"SELECT count({name}) FROM data").fetchone()  # noqa: S608 - quoted names
     column["facts"] += [

@@ -8,7 +8,7 @@ from datasets_app.previews import table_statistics
 from datasets_app.previews.base import MOST_COLUMNS, PAGE_ROWS, Ask, Kind, Preview, figure, shown
 from datasets_app.previews.table_files import TEXT_FORMATS, open_table, table_format
 from datasets_app.previews.table_footer import describe_footer
-from datasets_app.previews.table_sql import answer_query, cells, columns_of, connect, is_number, quoted, source_of
+from datasets_app.previews.table_sql import answer_query, cells, columns_of, connect, is_number, places_of, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,17 +122,19 @@ def _chosen(table: TableFile, choice: str, values: list[str], ask: Ask) -> tuple
     """Return the rows that fit, or None and a sentence where the value can't be compared with the column."""
     import duckdb
 
-    names = ", ".join(map(quoted, table.schema.names[:MOST_COLUMNS]))
+    places = places_of(table.schema)
     connection = connect()
     connection.register("data", source_of(table))
     try:
         typed = _typed(table, values, ask)
-        return connection.execute(f"SELECT {names} FROM data {choice}", typed).to_arrow_table(), ""  # noqa: S608 - quoted names of columns
+        wanted, known = ", ".join(places[:MOST_COLUMNS]), ", ".join(places)
+        query = f"SELECT {wanted} FROM data AS data({known}) {choice}"  # noqa: S608 - names of our own
+        return connection.execute(query, typed).to_arrow_table(), ""
     except (duckdb.ConversionException, duckdb.BinderException, ValueError):
         if not values:
             raise
         column = ask.options.get("column", "")
-        kind = shown(table.schema.field(column).type, 60)
+        kind = shown(_type_of(table, column), 60)
         return None, (
             f"{shown(values[0], 60)} can't be compared with the values of {shown(column, 60)}, which are {kind}: "
             f"all rows are shown."
@@ -141,24 +143,30 @@ def _chosen(table: TableFile, choice: str, values: list[str], ask: Ask) -> tuple
 
 def _typed(table: TableFile, values: list[str], ask: Ask) -> list[Any]:
     """Give SQL a number to compare numbers with: it would round the text 1.5 to compare it with whole ones."""
-    if ask.options.get("op") not in {"lt", "gt"} or not is_number(table.schema.field(ask.options["column"]).type):
+    if ask.options.get("op") not in {"lt", "gt"} or not is_number(_type_of(table, ask.options["column"])):
         return values
     return [int(value) if value.strip().lstrip("+-").isdecimal() else float(value) for value in values]
 
 
+def _type_of(table: TableFile, column: str) -> Any:  # noqa: ANN401 - a pyarrow.DataType
+    # The first one of that name.
+    return table.schema.field(table.schema.names.index(column)).type
+
+
 def _choices(table: TableFile, ask: Ask) -> tuple[str, str, list[str]]:
     """Turn the page's options into ORDER BY, WHERE and its values."""
-    names = set(table.schema.names)
+    # The first one of each name, which may be empty: so pandas writes an index to a CSV.
+    places = dict(zip(reversed(table.schema.names), reversed(places_of(table.schema)), strict=True))
     sort = ask.options.get("sort", "")
     order = ""
-    if sort.removeprefix("-") in names:
-        order = f"ORDER BY {quoted(sort.removeprefix('-'))} {'DESC' if sort.startswith('-') else 'ASC'} NULLS LAST"
+    if sort and sort.removeprefix("-") in places:
+        order = f"ORDER BY {places[sort.removeprefix('-')]} {'DESC' if sort.startswith('-') else 'ASC'} NULLS LAST"
     column, operator = ask.options.get("column", ""), ask.options.get("op", "")
-    if column not in names or operator not in OPERATORS:
+    if column not in places or operator not in OPERATORS:
         return order, "", []
     _, condition, has_value = OPERATORS[operator]
     values = [ask.options.get("value", "")] if has_value else []
-    return order, f"WHERE {condition.format(column=quoted(column))}", values
+    return order, f"WHERE {condition.format(column=places[column])}", values
 
 
 def _media_type(name: str) -> str:

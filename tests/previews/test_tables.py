@@ -280,3 +280,26 @@ def test_a_nested_column_is_not_compared() -> None:
     data = parquet(pa.table({"list": [[1], [2]]}))
     shown = run_preview("table", Bytes(data), Ask("a.parquet", options={"column": "list", "op": "lt", "value": "x"}))
     assert shown.data["filter_problem"]  # type: ignore[union-attr] # a page
+
+
+@pytest.mark.parametrize("view", ["", "statistics"])
+def test_a_column_without_a_name(view: str) -> None:
+    # As pandas writes an index.
+    shown = page(b",n,word\n0,5,b\n1,6,a\n", "a.csv", view=view)
+    assert shown.notes == []
+    if view:
+        assert [one["name"] for one in shown.data["statistics"]] == ["", "n", "word"]
+    else:
+        assert shown.data["rows"] == [["0", "5", "b"], ["1", "6", "a"]]
+        assert page(b",n,word\n0,5,b\n1,6,a\n", "a.csv", sort="word").data["rows"][0] == ["1", "6", "a"]
+
+
+def test_names_that_differ_in_case_only_are_different_columns() -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"A": [1, 2, 3], "a": [30, 10, 20], "": [0, 0, 0]}), sink)
+    shown = page(sink.getvalue(), "a.parquet", sort="a")
+    assert shown.data["rows"] == [["2", "10", "0"], ["3", "20", "0"], ["1", "30", "0"]]
+    shown = page(sink.getvalue(), "a.parquet", column="a", op="gt", value="15")
+    assert [row[1] for row in shown.data["rows"]] == ["30", "20"]
+    second = page(sink.getvalue(), "a.parquet", view="statistics").data["statistics"][1]
+    assert dict(second["facts"])["Largest"] == "30"
