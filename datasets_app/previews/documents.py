@@ -101,7 +101,11 @@ class NotebookKind(Kind):
         if reader.size > MOST_NOTEBOOK:
             raise PreviewError(f"A notebook of more than {MOST_NOTEBOOK // MIB} MiB is not opened here.")
         book = json.loads(reader.read(0, reader.size))
-        cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]
+        try:
+            # The second way is that of version 3.
+            cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]
+        except (KeyError, IndexError, TypeError):
+            raise PreviewError("This is no notebook: it has no cells.") from None
         language = _language(book)
         left = [MOST_PICTURES]
         drawn = [_cell(cell, language, left) for cell in cells[:MOST_CELLS]]

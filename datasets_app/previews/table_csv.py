@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DELIMITERS: Final = ",;\t|"
 BLOCK: Final = MIB
+# For rows that are longer.
+LARGE_BLOCK: Final = 32 * MIB
 SNIFFED: Final = 64 * 1024
 CODECS: Final = {"Windows-1252": "cp1252", "UTF-16": "utf-16", "UTF-32": "utf-32"}
 
@@ -34,10 +36,12 @@ class _Look:
     has_quotes: bool
     names: tuple[str, ...] | None = None
     is_text: bool = False
+    block: int = BLOCK
 
 
 def open_csv(reader: Reader, kind: str) -> TableFile:
     """Open a CSV, or a TSV where `kind` says so."""
+    import pyarrow as pa
     from pyarrow import types
 
     sample = open_unpacked(reader).read(SNIFFED)
@@ -47,7 +51,13 @@ def open_csv(reader: Reader, kind: str) -> TableFile:
     text, encoding = decoded
     delimiter = "\t" if kind == "tsv" else _delimiter(text)
     look = _Look(delimiter, CODECS.get(encoding, ""), '"' in text)
-    schema = _stream(reader, look, Tally()).schema
+    try:
+        schema = _stream(reader, look, Tally()).schema
+    except pa.ArrowInvalid as error:
+        if "straddl" not in str(error):
+            raise
+        look = replace(look, block=LARGE_BLOCK)
+        schema = _stream(reader, look, Tally()).schema
     if any(map(types.is_binary, schema.types)):
         # Bytes that are no UTF-8 after those that were decoded.
         look = replace(look, codec="utf-8-sig")
@@ -65,7 +75,7 @@ def _table(reader: Reader, look: _Look) -> TableFile:
         yield from _stream(reader, look, tally)
 
     schema = _stream(reader, look, Tally()).schema
-    as_text = replace(look, names=tuple(schema.names), codec=look.codec or "utf-8-sig", is_text=True)
+    as_text = replace(look, names=tuple(schema.names), codec=look.codec or "utf-8-sig", is_text=True, block=LARGE_BLOCK)
     loosen = None if look.is_text else lambda: _table(reader, as_text)
     return TableFile("TSV" if look.delimiter == "\t" else "CSV", schema, None, batches, as_text=loosen, tally=tally)
 
@@ -85,7 +95,7 @@ def _stream(reader: Reader, look: _Look, tally: Tally) -> Any:  # noqa: ANN401 -
     types = dict.fromkeys(look.names or (), pa.string()) if look.is_text else None
     return csv.open_csv(
         file,
-        read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK, **rows),
+        read_options=csv.ReadOptions(use_threads=False, block_size=look.block, **rows),
         parse_options=csv.ParseOptions(
             delimiter=look.delimiter, newlines_in_values=look.has_quotes, invalid_row_handler=skip
         ),

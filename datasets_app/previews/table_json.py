@@ -132,7 +132,7 @@ def open_array(reader: Reader) -> TableFile:
     remarks: tuple[str, ...] = ()
     try:
         table = pa.Table.from_pylist(records)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         remarks = (f"Every field is shown as text, since not all values have one type: {reason}",)
         names = list({name: None for record in records for name in record})[:MOST_FIELDS]

@@ -306,6 +306,12 @@ def test_markdown_and_its_front_matter() -> None:
     assert "<script>" not in shown.data["html"]
 
 
+@pytest.mark.parametrize("book", ["{}", '{"worksheets": []}', '{"worksheets": [{}]}'])
+def test_json_without_cells_is_no_notebook(book: str) -> None:
+    with pytest.raises(PreviewError, match="This is no notebook: it has no cells"):
+        run_preview("notebook", Bytes(book.encode()), Ask("a.ipynb"))
+
+
 def test_json_is_a_tree() -> None:
     shown = page(json.dumps({"a": [1, None, "x"], "b": {"c": True}}).encode(), "a.json")
     first, second = shown.data["children"]

@@ -303,3 +303,18 @@ def test_names_that_differ_in_case_only_are_different_columns() -> None:
     assert [row[1] for row in shown.data["rows"]] == ["30", "20"]
     second = page(sink.getvalue(), "a.parquet", view="statistics").data["statistics"][1]
     assert dict(second["facts"])["Largest"] == "30"
+
+
+@pytest.mark.parametrize("before", [0, 100_000], ids=["at once", "later"])
+def test_a_cell_of_megabytes(before: int) -> None:
+    rows = b"".join(b"%d,short\n" % number for number in range(before))
+    data = b"n,text\n" + rows + b"-1," + b"x" * 3_000_000 + b"\n-2,end\n"
+    shown = page(data, "a.csv", sort="n" if not before else "text", column="n", op="has", value="-")
+    assert [row[0] for row in shown.data["rows"]] in (["-2", "-1"], ["-1", "-2"])
+    assert not shown.data["filter_problem"]
+
+
+def test_whole_numbers_that_no_column_holds_are_text() -> None:
+    shown = page(json.dumps([{"n": 2**100}, {"n": 1}]).encode(), "a.json")
+    assert shown.data["rows"] == [[str(2**100)], ["1"]]
+    assert "shown as text" in shown.notes[0]
