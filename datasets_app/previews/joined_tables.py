@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from datasets_app.previews.base import Ask, Kind, Preview, PreviewError, as_file, figure
 from datasets_app.previews.table_base import TableFile
 from datasets_app.previews.table_files import open_table, table_format
-from datasets_app.previews.table_sql import answer_query, parquet_dataset
+from datasets_app.previews.table_sql import answer_query, parquet_dataset, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +82,7 @@ def _mixed(readers: Sequence[Reader], paths: Sequence[str]) -> tuple[Any, list[s
             for batch in table.batches():
                 yield _fit(batch, schema, path)
 
-    return pa.RecordBatchReader.from_batches(schema, batches()), schema.names, None
+    return stream_of(schema, batches()), schema.names, None
 
 
 def _fit(batch: Any, schema: Any, path: str) -> Any:  # noqa: ANN401

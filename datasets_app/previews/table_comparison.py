@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from datasets_app.previews.base import MIB, PreviewError, figure, shown
 from datasets_app.previews.table_base import TableFile
 from datasets_app.previews.table_files import open_table
-from datasets_app.previews.table_sql import cells, connect, quoted
+from datasets_app.previews.table_sql import cells, connect, quoted, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,9 +82,7 @@ def _load(connection: Any, word: str, table: TableFile, notes: list[str]) -> Non
 
 
 def _fill(connection: Any, word: str, bounded: _Bounded) -> None:  # noqa: ANN401
-    import pyarrow as pa
-
-    connection.register("incoming", pa.RecordBatchReader.from_batches(bounded.schema, bounded.batches()))
+    connection.register("incoming", stream_of(bounded.schema, bounded.batches()))
     try:
         connection.execute(f"CREATE OR REPLACE TABLE {word} AS SELECT * FROM incoming")  # noqa: S608 - old or new
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from datasets_app.previews.base import MOST_COLUMNS, PreviewError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from datasets_app.previews.table_base import TableFile
 
@@ -39,10 +39,45 @@ def source_of(table: TableFile) -> Any:  # noqa: ANN401 - a dataset or a stream 
     import pyarrow as pa
 
     if table.parquet is None:
-        return pa.RecordBatchReader.from_batches(table.schema, table.batches())
+        return stream_of(table.schema, table.batches())
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     return parquet_dataset([table.parquet], ["The file"])[0]
+
+
+def stream_of(schema: Any, batches: Iterable[Any]) -> Any:  # noqa: ANN401 - a pyarrow.RecordBatchReader
+    """Give record batches to DuckDB, with types that it knows."""
+    import pyarrow as pa
+
+    known = known_schema(schema)
+    if known != schema:
+        batches = (batch.cast(known, safe=False) for batch in batches)
+    return pa.RecordBatchReader.from_batches(known, batches)
+
+
+def known_schema(schema: Any) -> Any:  # noqa: ANN401 - a pyarrow.Schema
+    """Replace the types that DuckDB doesn't read: floats of 16 bits, and decimals of 256."""
+    import pyarrow as pa
+
+    return pa.schema([field.with_type(_known_type(field.type)) for field in schema])
+
+
+def _known_type(kind: Any) -> Any:  # noqa: ANN401 - a pyarrow.DataType
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_float16(kind):
+        return pa.float32()
+    if types.is_decimal256(kind):
+        return pa.float64()
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_known_type(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_known_type(kind.key_type), _known_type(kind.item_type))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = kind.value_field.with_type(_known_type(kind.value_type))
+        return pa.large_list(inner) if types.is_large_list(kind) else pa.list_(inner, getattr(kind, "list_size", -1))
+    return kind
 
 
 def parquet_dataset(files: Sequence[Any], paths: Sequence[str]) -> tuple[Any, int]:
@@ -62,7 +97,8 @@ def parquet_dataset(files: Sequence[Any], paths: Sequence[str]) -> tuple[Any, in
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise PreviewError(f"The tables have no common schema: {str(error).splitlines()[0]}") from None
     rows = sum(piece.metadata.num_rows for piece in pieces)
-    return dataset.FileSystemDataset(pieces, schema, form), rows
+    # Values are brought to these types as they are read.
+    return dataset.FileSystemDataset(pieces, known_schema(schema), form), rows
 
 
 def answer_query(source: Any, sql: str) -> dict[str, Any]:  # noqa: ANN401

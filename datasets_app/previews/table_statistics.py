@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from datasets_app.previews.base import MOST_COLUMNS, figure, shown
-from datasets_app.previews.table_sql import connect, is_number, places_of
+from datasets_app.previews.table_sql import connect, is_number, known_schema, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +37,8 @@ def measure(table: TableFile) -> tuple[dict[str, Any], list[str]]:
         rows, size = rows + batch.num_rows, size + batch.nbytes
     schema = table.part_schema(COLUMNS)
     connection = connect()
-    places = places_of(schema)
-    connection.register("data", pa.Table.from_batches(batches, schema=schema).rename_columns(places))
+    places, read = places_of(schema), pa.Table.from_batches(batches, schema=schema)
+    connection.register("data", read.cast(known_schema(schema), safe=False).rename_columns(places))
     found = [_column(connection, place, field, rows) for place, field in zip(places, schema, strict=True)]
     notes = [] if is_whole else [f"These are the statistics of the first {rows:,} rows."]
     if len(table.schema) > COLUMNS:

@@ -7,6 +7,7 @@ import io
 import json
 import warnings
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -318,3 +319,28 @@ def test_whole_numbers_that_no_column_holds_are_text() -> None:
     shown = page(json.dumps([{"n": 2**100}, {"n": 1}]).encode(), "a.json")
     assert shown.data["rows"] == [[str(2**100)], ["1"]]
     assert "shown as text" in shown.notes[0]
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_numbers_of_types_that_duckdb_does_not_know(form: str) -> None:
+    halves = pa.array([[1.5, 2.5], None, [0.25, 3]], pa.list_(pa.float16(), 2))
+    pair = pa.array([{"h": 1.5}, None, {"h": 2}], pa.struct([("h", pa.float16())]))
+    wide = pa.array([Decimal("1.25"), None, Decimal("3.5")], pa.decimal256(50, 2))
+    columns = {
+        "h": pa.array([0.5, None, 2.5], pa.float16()),
+        "vector": halves,
+        "pair": pair,
+        "wide": wide,
+        "n": [1, 2, 3],
+    }
+    table = pa.table(columns)
+    sink = io.BytesIO()
+    if form == "parquet":
+        pq.write_table(table, sink)
+    data, name = (sink.getvalue(), "a.parquet") if form == "parquet" else (arrow_file(table), "a.arrow")
+    assert [row[4] for row in page(data, name, sort="-h").data["rows"]] == ["3", "1", "2"]
+    assert [row[4] for row in page(data, name, column="wide", op="gt", value="2").data["rows"]] == ["3"]
+    facts = dict(page(data, name, view="statistics").data["statistics"][0]["facts"])
+    assert facts["Mean"] == "1.5"
+    found = page(data, name, view="sql", sql="SELECT sum(h), max(vector), max(pair.h) FROM data").data
+    assert (found["error"], found["rows"]) == ("", [["3.0", "[1.5, 2.5]", "2.0"]])
