@@ -48,7 +48,7 @@ def compare_tables(readers: Sequence[Reader], names: Sequence[str], key: str) ->
     if not common:
         notes.append("No column is in both tables, so no rows are compared.")
         return data | {"rows": [], "counts": []}, notes
-    found = _by_key(connection, common, types, key) if key else _by_value(connection, common)
+    found = _by_key(connection, common, types, key) if key else _by_value(connection, common, types)
     if not key:
         notes.append(
             "No column is a key in both tables, so whole rows are compared: a changed one is removed and added."
@@ -160,8 +160,10 @@ def _by_key(connection: Any, common: list[str], types: list[dict[str, str]], key
     return {"names": [shown(name, 60) for name in [key, *others]], "rows": rows, "counts": counts}
 
 
-def _by_value(connection: Any, common: list[str]) -> dict[str, Any]:  # noqa: ANN401
-    names = ", ".join(map(quoted, common))
+def _by_value(connection: Any, common: list[str], types: list[dict[str, str]]) -> dict[str, Any]:  # noqa: ANN401
+    # As text where the types differ: not every one can be cast to every other.
+    casts = ("" if types[0][name] == types[1][name] else "::VARCHAR" for name in common)
+    names = ", ".join(f"{quoted(name)}{cast}" for name, cast in zip(common, casts, strict=True))
     rows: list[dict[str, Any]] = []
     counts = []
     for word, one, other in (("added", "new", "old"), ("removed", "old", "new")):

@@ -76,6 +76,13 @@ def test_tables_of_other_formats_and_without_a_key() -> None:
     assert "no key" in " ".join(found["notes"]) or "No column is a key" in " ".join(found["notes"])
 
 
+def test_columns_of_types_that_can_not_be_cast() -> None:
+    old = table(a=[{"b": [1]}, {"b": [1]}], same=["x", "x"])
+    found = compare(old, table(a=["x", "x"], same=["x", "x"]), "a.parquet")
+    assert (found["form"], found["keys"]) == ("table", [])
+    assert dict(map(tuple, found["counts"])) == {"added": 2, "removed": 2}
+
+
 def test_a_chosen_key() -> None:
     old, new = b"id,code,v\n1,a,5\n2,b,6\n", b"id,code,v\n7,a,5\n8,b,9\n"
     found = compare(old, new, "a.csv", key="code")
