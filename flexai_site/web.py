@@ -74,10 +74,14 @@ class Server(MPServer):
 def prepare_application() -> None:
     """Load and warm up all that requests need, before the processes are forked: they share it, and start at once."""
     import_module("flexai_site.wsgi")
-    # Not loaded until somebody asks for it: the patterns of all addresses, and what wakes a worker.
+    # Not loaded until somebody asks for it: the patterns of all addresses, some queries, and what wakes a worker.
     from django.urls import reverse
 
+    from datasets_app.models.prepared import prepare_all
+
     reverse("home")
+    reverse("api:api-root")
+    prepare_all()
     import_module("datasets_app.tasks")
     tasks.finalize()
     for part in (tasks, "backend"), (tasks, "producer_pool"), (tasks.amqp, "send_task_message"):

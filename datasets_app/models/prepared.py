@@ -60,10 +60,11 @@ class Prepared(Generic[M]):
         self._build = build
         self._plans: dict[str, _Plan] = {}
         self._model: type[M] | None = None
+        _all.append(self)
 
     def first(self, **values: Any) -> M | None:
         """Return a row with the values in their slots, with its related rows as `select_related` has them."""
-        plan = self._plans.get(connection.vendor) or self._prepare()
+        plan = self._plans.get(connection.vendor) or self.prepare()
         filled = [_adapt(values[p.name]) if isinstance(p, Slot) else p for p in plan.parameters]
         with connection.cursor() as cursor:
             cursor.execute(plan.sql, filled)
@@ -79,7 +80,13 @@ class Prepared(Generic[M]):
             populator.populate(row, made)
         return made
 
-    def _prepare(self) -> _Plan:
+    @property
+    def locks(self) -> bool:
+        """Whether it locks what it finds; Django writes such a query for an open connection alone."""
+        return bool(self._build().query.select_for_update)
+
+    def prepare(self) -> _Plan:
+        """Write it, as the first use would."""
         queryset = self._build()
         compiler = queryset.query.get_compiler(connection=connection)
         sql, parameters = compiler.as_sql()
@@ -97,6 +104,16 @@ class Prepared(Generic[M]):
         self._model = queryset.model
         self._plans[connection.vendor] = plan
         return plan
+
+
+_all: list[Prepared[Any]] = []
+
+
+def prepare_all() -> None:
+    """Write those for which the present kind of database need not be asked; others wait for their first use."""
+    for one in _all:
+        if not (one.locks and connection.features.has_select_for_update):
+            one.prepare()
 
 
 def _adapt(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
