@@ -10,6 +10,8 @@ from django.db import connection, connections
 from django.test import Client
 from django.utils import timezone
 
+from datasets_app.api import api
+from datasets_app.api.idempotency import PREFIX, REPEATABLE
 from datasets_app.models import Dataset, IdempotencyKey, Role, Version
 from tests.factories import api_client, make_dataset, make_member, make_team, make_token
 
@@ -119,3 +121,12 @@ def test_two_at_the_same_time_make_one() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(send, range(8))) == [201] * 8
     assert Dataset.objects.count() == 1
+
+
+def test_what_is_repeatable_is_what_the_document_has() -> None:
+    paths = api.get_openapi_schema(path_prefix=PREFIX)["paths"]
+    documented = {
+        name: path for path, verbs in paths.items() if (name := verbs.get("post", {}).get("operationId")) in REPEATABLE
+    }
+
+    assert documented == {name: PREFIX + path for name, path in REPEATABLE.items()}
