@@ -40,7 +40,7 @@ VERSION: Final = 2
 COARSE_NS: Final = 2 * 10**9
 FINE_NS: Final = 5 * 10**7
 KEPT_SECONDS: Final = 90 * 24 * 3600
-WRITTEN_AT_ONCE: Final = 20_000
+WRITTEN_AT_ONCE: Final = 2_000
 # Seconds for which another process that writes is waited for.
 BUSY_SECONDS: Final = 10
 

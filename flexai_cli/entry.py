@@ -1,5 +1,6 @@
 """Where the `flexai` program starts."""
 
+import gc
 import sys
 from importlib.util import find_spec
 
@@ -20,4 +21,6 @@ def main() -> None:
     except KeyboardInterrupt:
         # So early that nothing was begun.
         sys.exit(INTERRUPTED)
+    # What was imported stays: no need to look through it again and again.
+    gc.freeze()
     sys.exit(run())

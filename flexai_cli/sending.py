@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -25,6 +26,7 @@ class Sender:
         self._target = target
         self._progress = progress
         self._report = report
+        self._reading = threading.Lock()
 
     def send(self, batch: Batch) -> None:
         """Bring one batch in; files that can't be taken lose their digest and are reported."""
@@ -108,6 +110,12 @@ class Sender:
 
     def _read(self, items: list[Item], held: dict[Item, memoryview]) -> memoryview | None:
         """Read and hash files, into one piece of memory; return it when all of them could be read."""
+        # One thread at a time. Of reading a small file, half is Python's own work, and threads that all do it spend a
+        # third more on waiting for each other; those that wait for the server are many enough.
+        with self._reading:
+            return self._read_all(items, held)
+
+    def _read_all(self, items: list[Item], held: dict[Item, memoryview]) -> memoryview | None:
         buffer = memoryview(bytearray(sum(item.size for item in items)))
         end = 0
         is_whole = True
