@@ -202,7 +202,7 @@ def is_settled(about: Stat, now: int) -> bool:
 def _fingerprint(chunk: Chunk) -> bytes:
     """Names (on disk, and in the dataset) and stats of all files of a folder, as one value."""
     names = "\0".join([*chunk.own_names, "", *chunk.names]).encode("utf-8", "surrogateescape")
-    numbers = list(chain.from_iterable(chunk.stats))
+    numbers = list(chain.from_iterable(chunk.looks))
     try:
         told = array("q", numbers).tobytes()
     except OverflowError:

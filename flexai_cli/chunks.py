@@ -16,6 +16,10 @@ from flexai_cli.digest import Root
 PULL_FOLDER = ".flexai-pull"
 
 
+# The values of a `Stat`, by which there is less to make.
+Look = tuple[int, int, int, int]
+
+
 class Stat(NamedTuple):
     """What changes when a file does: size in bytes, times in nanoseconds, inode."""
 
@@ -31,8 +35,8 @@ class Stat(NamedTuple):
 
 
 _mode: Final = attrgetter("st_mode")
-_what_matters: Final = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
-_as_stat: Final[Callable[[tuple[int, ...]], Stat]] = partial(tuple.__new__, Stat)
+_what_matters: Final[Callable[[os.stat_result], Look]] = attrgetter("st_size", "st_mtime_ns", "st_ctime_ns", "st_ino")
+_as_stat: Final[Callable[[Look], Stat]] = partial(tuple.__new__, Stat)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,17 +44,26 @@ class Chunk:
     """Up to 1000 files next to each other in one folder, by name. `digests` (32 bytes each) are None until known.
 
     `folder` is where they are on this machine, `prefix` ("" or "a/b/") where in the dataset; `names` are theirs there,
-    `own_names` those on disk. `is_all` says that the folder has nothing else, `root` its digest where it is known.
+    `own_names` those on disk; `looks` have the values of their `stats`, and need not be such. `is_all` says that the
+    folder has nothing else, `root` its digest where it is known.
     """
 
     folder: str
     prefix: str
     names: list[str]
     own_names: list[str]
-    stats: list[Stat]
+    looks: list[Look]
     digests: list[bytes | None]
     is_all: bool = False
     root: Root | None = None
+    _stats: list[Stat] | None = None
+
+    @property
+    def stats(self) -> list[Stat]:
+        """How the files looked. Made when first asked for: of most folders that are remembered, nobody asks."""
+        if self._stats is None:
+            self._stats = list(map(_as_stat, self.looks))
+        return self._stats
 
     def path(self, index: int) -> str:
         """Return a file's path in the dataset."""
@@ -68,7 +81,7 @@ class Report(Protocol):
         """Take note."""
 
 
-def look_at_files(folder: str, names: Sequence[str]) -> list[Stat] | None:
+def look_at_files(folder: str, names: Sequence[str]) -> list[Look] | None:
     """Look up entries of a folder; None where one of them can't be, or is no regular file."""
     try:
         if os.stat not in os.supports_dir_fd:
@@ -85,7 +98,7 @@ def look_at_files(folder: str, names: Sequence[str]) -> list[Stat] | None:
     # Without a step of Python for each of a million files.
     if set(map(stat.S_IFMT, set(map(_mode, found)))) != {stat.S_IFREG}:
         return None
-    return list(map(_as_stat, map(_what_matters, found)))
+    return list(map(_what_matters, found))
 
 
 def reason_of(error: OSError) -> str:

@@ -11,6 +11,8 @@ def main() -> None:
     """Run the command line; say what to install where its packages are missing."""
     # A command line of httpx's own, which it would load with Click, Pygments and most of Rich wherever these are there.
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
+    # What httpcore would load for asynchronous use.
+    sys.modules["anyio"] = sys.modules["trio"] = None  # type: ignore[assignment]
     try:
         if find_spec("rich") is None:
             raise ModuleNotFoundError("No module named 'rich'", name="rich")  # noqa: TRY301

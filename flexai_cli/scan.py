@@ -106,7 +106,7 @@ class _Walk:
                 chunk = chunk or Chunk(first.folder, prefix, [], [], [], [])
                 chunk.names.append(name)
                 chunk.own_names.append(first.own_name)
-                chunk.stats.append(Stat.of(found))
+                chunk.looks.append(Stat.of(found))
                 chunk.digests.append(None)
         if chunk is not None:
             chunk.is_all = is_only
@@ -132,9 +132,9 @@ class _Walk:
         (folder,) = opened
         for start in range(0, len(names), CHUNK_FILES):
             part = names[start : start + CHUNK_FILES]
-            stats = look_at_files(folder, part)
-            if stats is not None:
-                yield Chunk(folder, prefix, part, part, stats, [None] * len(part), is_all=len(part) == len(names))
+            looks = look_at_files(folder, part)
+            if looks is not None:
+                yield Chunk(folder, prefix, part, part, looks, [None] * len(part), is_all=len(part) == len(names))
             else:
                 yield from self._walk_mixed(opened, prefix, part)
 
