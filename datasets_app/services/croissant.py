@@ -239,7 +239,8 @@ def _table_set(group: list[WalkedFile]) -> dict[str, Any]:
 def _columns(file: File) -> list[dict[str, str]]:
     shown = preview_file(file)
     columns = shown.page.data.get("columns", []) if shown.kind == "table" and shown.page is not None else []
-    return [{"name": str(column["name"]), "type": str(column["type"])} for column in columns]
+    # The format refers to columns by their names alone.
+    return [{"name": str(column["name"]), "type": str(column["type"])} for column in columns if column["name"]]
 
 
 def _record_set(group: list[WalkedFile], columns: list[dict[str, str]]) -> dict[str, Any]:
