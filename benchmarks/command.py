@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.folders import Shape, hash_folder, make_folder
+from benchmarks.folders import Shape, clear, hash_folder, make_folder
 from benchmarks.peers import Cost, Dvc, Rclone, cpu_of, install_peer, rclone, run_measured
 from benchmarks.report import Goal, table
 from benchmarks.transfers import DVC, HASHING, LARGE, RCLONE, SMALL, Results
@@ -138,6 +138,8 @@ def measure_command(cache: Path, scratch: Path, *, runs: int, shapes: list[Shape
             results.add(shape, DVC, dvc.bring_in(folder))
         if run <= MLFLOW_RUNS:
             _measure_mlflow(results, cache, place / "mlflow", *folders[0])
+        # Five runs would take 60 GB.
+        clear(place)
     return results
 
 
