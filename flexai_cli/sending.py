@@ -86,7 +86,8 @@ class Sender:
                 self._progress.saved(sum(item.size for item in waiting) - sum(item.size for item in needed))
             if not needed:
                 return
-            self._read([item for item in needed if item not in held], held)
+            if missing := [item for item in needed if item not in held]:
+                self._read(missing, held)
             waiting = [item for item in needed if item.digest is not None]
             if not waiting:
                 return
