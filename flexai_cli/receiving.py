@@ -14,14 +14,13 @@ from typing import Final
 
 import httpx
 
-from flexai_cli.body import read_body
+from flexai_cli.body import BLOCK_BYTES, read_body
 from flexai_cli.chunks import PULL_FOLDER, reason_of
 from flexai_cli.manifest import Listed
 from flexai_cli.pipeline import LARGE_BYTES
 from flexai_cli.progress import Progress
 from flexai_cli.session import ANSWER_TIMEOUT, Attempt, Session
 
-BLOCK_BYTES: Final = 256 * 1024
 # Fetches of one file whose bytes turn out to be wrong.
 MOST_ROUNDS: Final = 2
 
