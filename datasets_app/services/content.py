@@ -334,8 +334,13 @@ def arrived_bytes(upload_id: uuid.UUID, size: int) -> int:
 
 def is_quick(upload_id: uuid.UUID, size: int) -> bool:
     """Whether storing the upload neither reads it again nor sends it to another machine."""
-    local = pack_store().open_local(pack_key(upload_id)) is not None
-    return local and staging().hashed(upload_id) == size
+    if pack_store().open_local(pack_key(upload_id)) is None:
+        return False
+    try:
+        return staging().hashed(upload_id) == size
+    except Gone:
+        # Moved into the store by a process that died before it wrote the rows: there it has to be read.
+        return False
 
 
 def grant_blobs(*, team: Team, blob_ids: Iterable[int]) -> None:

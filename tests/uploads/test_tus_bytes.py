@@ -238,6 +238,23 @@ def test_a_seal_takes_a_large_file_whose_last_request_died(
     assert (sender.version.status, sender.version.size) == ("available", len(BODY))
 
 
+def test_a_large_file_whose_last_request_died_after_it_was_moved_into_the_store(
+    sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django.conf.settings.FINISHED_IN_REQUEST_BYTES", 10)
+    upload = Upload.objects.get()
+    content.staging().path(upload.pk).write_bytes(BODY)
+    content.store_upload(upload_id=upload.pk, slices=[], always=True)
+    content.staging.cache_clear()
+    asked = sender.head(url)
+    assert (asked.status_code, asked["Upload-Offset"]) == (200, str(len(BODY)))
+    finishing.run_finish(upload.pk)
+    assert StagedFile.objects.get().state == "stored"
+    assert sender.post("seal").status_code == 202
+    sender.work()
+    assert (sender.version.status, sender.version.size) == ("available", len(BODY))
+
+
 def test_a_seal_waits_for_a_worker_that_is_just_finishing_a_file(
     sender: Sender, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
