@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.uploading import UploadDriver, hash_folder
 from tests.servers import LiveApplication
@@ -77,6 +77,20 @@ def test_an_illegal_destination_is_named_before_sending(upload_page: OpenPage, s
     expect(upload.part("problemsNote")).to_contain_text("can't be used")
     upload.page.get_by_label("Destination folder").fill("")
     expect(upload.part("start")).to_be_enabled()
+
+
+def test_what_is_picked_while_the_page_still_loads_is_not_lost(upload_page: OpenPage, source: Path) -> None:
+    driver = upload_page("photos")
+    held: list[Route] = []
+    driver.page.route("**/js/uploader/page*.js", lambda route: held.append(route))  # noqa: PLW0108 Playwright marks its handlers
+    with driver.page.expect_request("**/js/uploader/page*.js"):
+        driver.page.goto(driver.url, wait_until="commit")
+    expect(driver.page.get_by_role("button", name="Choose a folder")).to_be_disabled()
+    driver.page.locator("#folder-input").set_input_files(source)
+    [route] = held
+    route.continue_()
+    expect(driver.part("review")).to_be_visible()
+    expect(driver.page.get_by_role("button", name="Choose a folder")).to_be_enabled()
 
 
 def test_files_and_folders_are_picked_several_times(upload_page: OpenPage, source: Path, tmp_path: Path) -> None:

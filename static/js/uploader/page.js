@@ -54,7 +54,11 @@ class UploadPage {
     const { el, run, outcome } = this;
     el.pickFolder.addEventListener("click", () => el.folderInput.click());
     el.pickFiles.addEventListener("click", () => el.fileInput.click());
-    for (const input of [el.folderInput, el.fileInput]) input.addEventListener("change", () => this.#picked(input));
+    for (const input of [el.folderInput, el.fileInput]) {
+      input.addEventListener("change", () => this.#picked(input));
+      // Chosen while this module was on its way: there is no event to come.
+      this.#picked(input);
+    }
     this.#listenToDrops();
     this.review.addEventListener("start", () => this.start());
     this.review.addEventListener("change", () => this.show());
@@ -65,6 +69,8 @@ class UploadPage {
     outcome.addEventListener("retry", () => this.retry(run.items.list));
     outcome.addEventListener("more", () => this.#addMore());
     el.sealNow?.addEventListener("click", () => outcome.seal());
+    // Disabled by the page until now: a click that nothing hears would be lost.
+    for (const button of [el.pickFolder, el.pickFiles, el.sealNow]) button?.removeAttribute("disabled");
     run.addEventListener("tick", () => this.#ticked());
     globalThis.addEventListener("beforeunload", (event) => {
       if (["running", "paused", "checking"].includes(run.phase)) event.preventDefault();
