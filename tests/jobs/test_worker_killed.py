@@ -82,6 +82,9 @@ def test_everything_killed_in_a_job(application: LiveApplication) -> None:
 
 def test_each_process_of_the_worker_is_killed_while_it_waits(application: LiveApplication) -> None:
     """Also the clock: what it sends is all that finds work of the dead."""
+    # Celery takes a process that is lost before its loop runs for a worker that can't start, and so does `serve`.
+    submit(application, "before", "echo fine")
+    assert until(lambda: job_of(application, "before")["status"] == "succeeded"), application.log[-5000:]
     parent, *children = application.pids("worker")
     for pid in children:
         os.kill(pid, signal.SIGKILL)
