@@ -70,7 +70,7 @@ def check(page: Page, name: str) -> None:
 
 
 def _look(page: Page, name: str, width: int, scheme: Scheme, rules: tuple[str, ...] = ()) -> None:
-    page.emulate_media(color_scheme=scheme)
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.evaluate(STILL)
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/{name.replace('/', '_')}-{width}-{scheme}.png", full_page=True)
