@@ -1,5 +1,6 @@
 """What every test may use, and the rule that CI skips no browser or server test."""
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -27,6 +28,11 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if os.environ.get("TEST_DATABASE") != "postgresql" or not collection_path.match("test_*.py"):
         return None
     return True if "data_layer" not in collection_path.read_text() else None
+
+
+def pytest_collection_finish() -> None:
+    """Don't look for garbage among what lasts as long as the run: thousands of tests, and all modules."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
