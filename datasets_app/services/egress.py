@@ -26,7 +26,7 @@ def source_route() -> Route:
         if _guard is None:
             _guard = Guard(settings.ALLOWED_SOURCE_NETWORKS)
         guard = _guard
-    return Route(proxy=guard.url, allows_machine_role=settings.ALLOW_MACHINE_ROLE)
+    return Route(proxy=guard.url, allows_machine_role=settings.ALLOW_MACHINE_ROLE, needs_no_proxy=guard.allows)
 
 
 def _forget(*, setting: str, **_kwargs: object) -> None:

@@ -5,7 +5,7 @@ Plain Python: settings and credentials come as arguments, network goes through t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -140,10 +140,15 @@ class Page(NamedTuple):
     cursor: str
 
 
+def _never(_host: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """How sources reach the network: `proxy` is an http:// URL; `ca_bundle` certificates to trust beside the usual.
 
+    `needs_no_proxy`: whether bytes of this host may come without the proxy; what it redirects to may not.
     `is_foreign`: the proxy is the operator's, who looks names up as he likes, and not our guard.
     `allows_machine_role`: whether a connection may act as the machine that this runs on.
     """
@@ -152,6 +157,7 @@ class Route:
     ca_bundle: Path | None = None
     is_foreign: bool = False
     allows_machine_role: bool = False
+    needs_no_proxy: Callable[[str], bool] = _never
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,10 @@ class S3Clients:
             "http1_only": True,
         }
         if self.route.proxy:
-            options |= {"proxy_url": self.route.proxy, "proxy_excludes": ""}
+            host = urlsplit(endpoint).hostname or ""
+            # Of an address, that one alone is left out: a redirect to any other goes through the proxy.
+            excluded = host if self.route.needs_no_proxy(host) else ""
+            options |= {"proxy_url": self.route.proxy, "proxy_excludes": excluded}
         if extra := self._extra_certificates():
             options["root_certificate"] = extra
         return S3Store(

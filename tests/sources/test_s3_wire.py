@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from datasets_app.sources.base import PAGE_FILES, Cause, Route, Settings, SourceError, SourceFile
+from datasets_app.sources.guard import Guard
 from datasets_app.sources.places import Place
 from datasets_app.sources.s3 import S3Source, S3Tree
 from datasets_app.sources.s3_profiles import AmazonS3, CloudflareR2
@@ -111,6 +112,48 @@ def test_a_request_reads_and_asks_for_the_listed_bytes_only(remote: S3Remote, ta
     assert whole.headers["if-match"] == part.headers["if-match"] == file.tag.partition(" ")[0]
     assert part.headers["range"] == "bytes=1-2"
     assert {request.method for request in tap.requests} == {"GET"}
+
+
+def test_bytes_of_an_address_that_the_operator_named_pass_the_guard_by(
+    ministack: Ministack, remote: S3Remote, tap: WireTap
+) -> None:
+    guard = Guard(["127.0.0.1/32"])
+    source = connect_amazon(ministack, Route(proxy=tap.url, needs_no_proxy=guard.allows))
+    tree = source.open(remote.path)
+    found = list_all(tree)
+    tap.forget()
+    assert tree.fetch(found["x"]) == b"1234"
+    assert tree.fetch_range(found["x"], 1, 2) == b"23"
+    assert tap.requests == []
+    # Read by botocore, which knows no exceptions.
+    assert tree.fetch(found["odd//y"]) == b"5678"
+    assert len(tap.requests) == 1
+
+
+def test_where_the_bytes_redirect_to_is_judged_all_the_same(tap: WireTap) -> None:
+    guard = Guard(["127.0.0.1/32"])
+    store = HttpDouble(lambda _: Answer(200, {"ETag": '"e"'}, b"1")).start()
+    try:
+        file = SourceFile("x", "x", 1, '"e" 2024')
+        for elsewhere in ("127.0.0.2", "169.254.169.254", "localhost"):
+            # Names, even of the same address, are not for the library to look up.
+            proxy = tap.url if elsewhere == "localhost" else guard.url
+            source = connect_minio(store.url, "key", Route(proxy=proxy, needs_no_proxy=guard.allows), secret_key="s")
+            assert isinstance(source, S3Source)
+            tree = S3Tree(source, Place("x", ""))
+            assert tree.fetch(file) == b"1"
+            store.fail("/x/x", status=307, headers={"Location": f"http://{elsewhere}:{store.port}/there"})
+            if elsewhere == "localhost":
+                tree.fetch(file)
+                assert len(tap.lines("/there")) == 1
+            else:
+                with pytest.raises(SourceError) as error:
+                    tree.fetch(file)
+                assert error.value.cause == Cause.FORBIDDEN_NETWORK, elsewhere
+                assert store.lines("/there") == []
+    finally:
+        store.stop()
+        guard.close()
 
 
 def test_a_page_of_a_listing_is_one_request(remote: S3Remote, tap: WireTap) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from datasets_app.sources.base import Cause, SourceError, Stage
-from datasets_app.sources.guard.addresses import parse_networks
+from datasets_app.sources.guard.addresses import is_named, parse_networks
 from datasets_app.sources.guard.heads import FAILED, REFUSED, UNKNOWN
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -48,7 +48,7 @@ class Guard:
     """
 
     def __init__(self, allowed: Sequence[str] = ()) -> None:
-        self._allowed = [str(network) for network in parse_networks(allowed)]
+        self._networks = parse_networks(allowed)
         self._lock = threading.Lock()
         self._pause = threading.Event()
         self._listener: socket.socket | None = None
@@ -66,6 +66,16 @@ class Guard:
                 threading.Thread(target=self._keep, args=(self._process,), daemon=True).start()
             return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
+    def allows(self, host: str) -> bool:
+        """Tell whether a host is an address that the operator has named: there is no name to look up, or to change.
+
+        The guard would let it through, so its bytes need not pass another process.
+        """
+        try:
+            return is_named(host, self._networks)
+        except ValueError:
+            return False
+
     def close(self) -> None:
         """End the process. The guard can be used again after."""
         with self._lock:
@@ -80,8 +90,9 @@ class Guard:
     def _start(self, listener: socket.socket) -> subprocess.Popen[bytes]:
         number = listener.fileno()
         # The listener stays ours: its port outlives the process, and calls wait in it until the next one is up.
+        arguments = [str(number), *map(str, self._networks)]
         return subprocess.Popen(
-            [sys.executable, "-S", "-E", "-m", "datasets_app.sources.guard.proxy", str(number), *self._allowed],
+            [sys.executable, "-S", "-E", "-m", "datasets_app.sources.guard.proxy", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             cwd=ROOT,
