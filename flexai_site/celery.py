@@ -1,6 +1,5 @@
 """The Celery application; `celery -A flexai_site.celery worker --beat` runs it."""
 
-import gc
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from celery.worker.components import Beat
 from celery.worker.consumer import Consumer
 from kombu.transport import TRANSPORT_ALIASES
 
+from flexai_site.heap import freeze_heap
 from flexai_site.lifeline import end_with_parent
 from flexai_site.logs import request_id
 
@@ -91,7 +91,7 @@ def end_with_the_worker(**_kwargs: Any) -> None:
     """End a pool process when the worker's main process is killed, in the midst of a task too."""
     end_with_parent(signal.SIGKILL)
     # What is there now stays, and need not be walked by each full collection amid a task.
-    gc.freeze()
+    freeze_heap()
 
 
 @signals.before_task_publish.connect

@@ -19,6 +19,7 @@ from granian.server import MPServer
 from typing_extensions import override
 
 from flexai_site.celery import app as tasks
+from flexai_site.heap import freeze_heap
 from flexai_site.lifeline import end_with_parent
 
 BACKLOG: Final = 2048
@@ -88,7 +89,7 @@ def prepare_application() -> None:
         getattr(*part)
     # What is there now stays. A full collection would walk all of it, for 100 ms amid a request, and copy its pages.
     gc.collect()
-    gc.freeze()
+    freeze_heap()
 
 
 def load_application() -> Callable[..., Any]:

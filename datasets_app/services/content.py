@@ -281,7 +281,11 @@ def _heal(brought: dict[bytes, Slice], pack_id: int) -> None:
 
 def reserve_pack(*, pack_id: uuid.UUID, size: int) -> None:
     """Write the row of a pack that comes from no upload, before its object: so no object of the store is unknown."""
-    Pack.objects.get_or_create(key=pack_key(pack_id), defaults={"size": size})
+    insert_new_rows(
+        Pack,
+        ("key", "size", "stored", "created_at"),
+        [(pack_key(pack_id), size, False, database_value(timezone.now()))],
+    )
 
 
 def store_pack(pack_id: uuid.UUID) -> None:

@@ -14,6 +14,7 @@ from django.db import transaction
 
 from datasets_app.models import Import, ImportPart, ImportProblem, StagedFile, Version
 from datasets_app.models.bulk import update_rows
+from datasets_app.models.prepared import Prepared, Slot
 from datasets_app.services import content
 from datasets_app.services.import_known import fingerprint
 from datasets_app.services.import_paths import Refusal, printable
@@ -48,6 +49,18 @@ _CHANGING: Final = (
     "failed_in_a_row",
     "outages",
     "samples",
+)
+# Asked for each pack.
+_VERSION = Prepared(
+    lambda: Version.objects.select_for_update(of=("self",), no_key=True).only("pk").filter(imports=Slot("run"))
+)
+_RUN = Prepared(
+    lambda: (
+        Import.objects.select_for_update(of=("self",))
+        .select_related("version__dataset__team", "connection__team")
+        .running()
+        .filter(pk=Slot("id"))
+    )
 )
 
 
@@ -86,13 +99,7 @@ def changing(run_id: int) -> Iterator[Import]:
     """
     with transaction.atomic():
         lock_version(run_id)
-        run = (
-            Import.objects.select_for_update(of=("self",))
-            .select_related("version__dataset__team", "connection__team")
-            .filter(pk=run_id)
-            .running()
-            .first()
-        )
+        run = _RUN.first(id=run_id)
         if run is None or not run.version.is_open:
             raise StoppedError
         yield run
@@ -102,8 +109,7 @@ def changing(run_id: int) -> Iterator[Import]:
 
 def lock_version(run_id: int) -> None:
     """Lock the row of the version that an import goes into, as whoever stages files or finishes uploads does."""
-    rows = Version.objects.select_for_update(of=("self",), no_key=True).filter(imports=run_id)
-    list(rows.values_list("pk", flat=True))
+    _VERSION.first(run=run_id)
 
 
 class StoredBytes(NamedTuple):
