@@ -27,6 +27,7 @@ from flexai_cli.progress import Progress
 from flexai_cli.receiving import Receiver
 from flexai_cli.session import Session
 from flexai_cli.settings import cache_folder
+from flexai_cli.words import counted
 
 WAITING_BATCHES: Final = 2 * STREAMS
 
@@ -92,7 +93,7 @@ class Pull:
             count, total = self._fetch(receiver, version)
             if receiver.failures:
                 failed = [{"path": path, "detail": why} for path, why in sorted(receiver.failures.items())]
-                what = f"{len(failed)} files could not be fetched. The same command tries again."
+                what = f"{counted(len(failed), 'file')} could not be fetched. The same command tries again."
                 raise Incomplete(what, items=failed)
             shutil.rmtree(scratch, ignore_errors=True)
         warnings = list(version["warnings"])

@@ -24,6 +24,7 @@ from flexai_cli.session import Session
 from flexai_cli.settings import cache_folder
 from flexai_cli.sources import STANDARD_INPUT, build_tree
 from flexai_cli.unfinished import Draft, ensure_dataset, key_of
+from flexai_cli.words import counted
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Push:
     def _stop_at_failures(self, folder: Folder, what_now: str, *, always: bool = False) -> None:
         if folder.failures and (always or not self._options.skip_failed):
             raise Incomplete(
-                f"{len(folder.failures)} files could not be taken. {what_now} "
+                f"{counted(len(folder.failures), 'file')} could not be taken. {what_now} "
                 "Mend them, leave them out by --exclude, or push without them by --skip-failed.",
                 items=folder.named_failures(),
             )

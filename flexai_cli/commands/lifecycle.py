@@ -11,6 +11,7 @@ from flexai_cli.commands.common import Json, Team, open_for
 from flexai_cli.errors import UsageError
 from flexai_cli.labels import parse_dataset, parse_label
 from flexai_cli.output import mode, moment, say, show, size
+from flexai_cli.words import counted
 
 Name = Annotated[str, typer.Argument(help="The dataset, as NAME or TEAM/NAME.")]
 Labelled = Annotated[str, typer.Argument(help="NAME for the whole dataset, NAME@VERSION for one version.")]
@@ -57,7 +58,7 @@ def delete(
             raise UsageError(f"{label} can't be deleted: {' '.join(removal['obstacles'])}")
         if not mode.json:
             say(
-                f"{label}: {removal['versions']} versions, {removal['file_count']:,} files, "
+                f"{label}: {counted(removal['versions'], 'version')}, {counted(removal['file_count'], 'file')}, "
                 f"{size(removal['logical_size'])}. It can be restored until {moment(removal['purged_at'])}; "
                 f"{size(removal['freed_size'])} come back by {moment(removal['freed_at'])}."
             )

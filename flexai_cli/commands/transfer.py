@@ -23,6 +23,7 @@ from flexai_cli.remote import RemoteOptions, follow_import, start_import
 from flexai_cli.scan import count_files
 from flexai_cli.session import Session
 from flexai_cli.sources import STANDARD_INPUT, Node, build_tree, split_mapping
+from flexai_cli.words import counted
 
 GOES_ON = "The same command goes on where this one stopped."
 
@@ -135,7 +136,7 @@ def push_remote(session: Session, team: str, label: Label, options: RemoteOption
     bars = Bars()
     with bars.shown():
         version = follow_import(target, options, bars)
-    content = f"{version['file_count']:,} files, {size(version['size'])}"
+    content = f"{counted(version['file_count'], 'file')}, {size(version['size'])}"
     told = f"{named} is {version['status']}: {content} ({size(bars.moved_bytes)} copied).\n{version['digest'] or ''}"
     if version.get("same_as"):
         told = f"Unchanged: {named} has the same content as {label.dataset}@{version['same_as']} ({content})."
@@ -168,7 +169,7 @@ def _show_push(result: PushResult) -> None:
         print_json(asdict(result))
         return
     label = f"{result.dataset}@{result.version}"
-    content = f"{result.file_count:,} files, {size(result.size)}"
+    content = f"{counted(result.file_count, 'file')}, {size(result.size)}"
     if result.status == "unchanged":
         show(None, f"Unchanged: {label} has the same content ({content}). No new version was made.")
     elif result.status == "open":
@@ -210,7 +211,7 @@ def _show_pull(result: PullResult) -> None:
     if mode.json:
         print_json(asdict(result))
         return
-    text = f"{result.dataset}@{result.version}: {result.file_count:,} files, {size(result.size)}; "
+    text = f"{result.dataset}@{result.version}: {counted(result.file_count, 'file')}, {size(result.size)}; "
     text += f"{result.fetched_count:,} were fetched ({size(result.fetched_size)}) in {seconds(result.seconds)}."
     show(None, text)
     for warning in result.warnings:
@@ -232,13 +233,14 @@ def verify(
     with bars.shown(lambda: count_files(Node(folders=[str(directory)]), Patterns(exclude=exclude or ()))):
         root = folder.hash()
     if folder.failures:
-        raise Incomplete(f"{len(folder.failures)} files could not be read.", items=folder.named_failures())
+        raise Incomplete(f"{counted(len(folder.failures), 'file')} could not be read.", items=folder.named_failures())
     if root is None:
         raise UsageError(f"There are no files in {directory}")
     if wanted is not None and root.digest != wanted:
         raise Different(f"{directory} has the digest {root}, not {PREFIX}{wanted.hex()}.")
     facts = {"digest": str(root), "file_count": root.file_count, "size": root.size, "matches": wanted and True}
-    show(facts, f"{root}\n{root.file_count:,} files, {size(root.size)}{' - as it should be' if wanted else ''}")
+    told = f"{root}\n{counted(root.file_count, 'file')}, {size(root.size)}"
+    show(facts, f"{told}{' - as it should be' if wanted else ''}")
 
 
 def _wanted(digest: str) -> bytes | None:

@@ -159,7 +159,7 @@ def test_archive_and_trash(flexai: Flexai, tmp_path: Path) -> None:
     assert "going" in [row["name"] for row in flexai.json("dataset", "list", "--archived")]
     flexai.run("dataset", "unarchive", "going")
     asked = flexai.run("dataset", "delete", "going", code=2)
-    assert "going: 1 versions, 1 files, 1 B. It can be restored until" in asked.stdout
+    assert "going: 1 version, 1 file, 1 B. It can be restored until" in asked.stdout
     assert "Nothing was deleted" in asked.stderr
     assert flexai.json("dataset", "inspect", "going")["status"]["latest_version"] == 1
     flexai.run("dataset", "delete", "going", "--yes")

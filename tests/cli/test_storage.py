@@ -52,7 +52,7 @@ def test_it_works(flexai: Flexai, tmp_path: Path, bucket: Bucket) -> None:
     pushed = flexai.json("dataset", "push", "imported", *source)
     assert (pushed["status"], pushed["digest"]) == ("available", digest_of(files))
     some = flexai.run("dataset", "push", "imported", *source, "--include", "*.txt", "--exclude", "2.txt").stdout
-    assert "imported@2 is available: 1 files" in some
+    assert "imported@2 is available: 1 file" in some
     # Without waiting, it gets there all the same.
     started = flexai.run("dataset", "push", "imported", *source, "--detach").stdout
     assert "imported@3 is being imported" in started
