@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # Tries of one request; the pauses between them are about 0.5, 1, 2, 4 seconds.
 TRIES: Final = 5
+# By then, what was on its way when a store fell silent has come or is lost: it tells nothing of how the store is now.
+SETTLED_TRIES: Final = 2
 # A store that is busy says so quickly, and it is not the object's fault.
 BUSY_TRIES: Final = 12
 FIRST_PAUSE: Final = 0.5
@@ -58,7 +60,7 @@ class Patience:
     def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what `work` returns; raises what it raises when no further try is of use.
 
-        OutageError, where that is because nobody got an answer since this call began.
+        OutageError, where that is because nobody got an answer any more since its second try.
         """
         with self._lock:
             self._callers += 1
@@ -69,7 +71,7 @@ class Patience:
                 self._callers -= 1
 
     def _call(self, work: Callable[[], T]) -> T:
-        answers, tries = self._answers, 0
+        answers = tries = 0
         while True:
             self._wait_until(self._resume_at)
             if self._end is not None:
@@ -78,6 +80,8 @@ class Patience:
                 result = work()
             except SourceError as error:
                 tries += 1
+                if tries <= SETTLED_TRIES:
+                    answers = self._answers
                 if not error.transient:
                     self._answers += 1
                     raise

@@ -158,7 +158,7 @@ def test_the_store_itself_may_be_killed_and_come_back(application: LiveApplicati
     folder.mkdir()
     with serve_s3_process(folder) as store:
         bucket = Bucket(store.server)
-        files = make_files(9, 1500, large=12)
+        files = make_files(9, 3000, large=12)
         bucket.put(files)
         run_id = start_import(application, store.server, store.server.endpoint, bucket.name)
         end = time.monotonic() + SECONDS
