@@ -101,7 +101,7 @@ class PackBuffer:
         for digest, data in new.items():
             slices.append(Slice(digest, len(data), offset))
             offset += len(data)
-        write_all(content.staging().path(pack_id), list(new.values()))
+        write_all(content.staging().path(pack_id), new.values())
         content.reserve_pack(pack_id=pack_id, size=size)
         return StoredBytes(pack_id, slices, set(known))
 
@@ -125,13 +125,13 @@ def write_all(path: Path, pieces: Iterable[Data]) -> None:
 
 
 def _write_block(descriptor: int, block: list[memoryview]) -> None:
-    left = [view for view in block if view]
-    while left:
-        done = os.writev(descriptor, left)
-        while left and done >= len(left[0]):
-            done -= len(left.pop(0))
+    """Write all of it; nothing is left in the list."""
+    while block:
+        done = os.writev(descriptor, block)
+        while block and done >= len(block[0]):
+            done -= len(block.pop(0))
         if done:
-            left[0] = left[0][done:]
+            block[0] = block[0][done:]
 
 
 class LargeFile:

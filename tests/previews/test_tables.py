@@ -265,11 +265,11 @@ def test_a_very_wide_table_opens() -> None:
 
 @pytest.mark.parametrize("is_dictionary", [True, False])
 def test_cells_of_a_megabyte(is_dictionary: bool) -> None:  # noqa: FBT001 - of the test's cases
-    # In one row group of 400 rows, in pages of 16; with a dictionary, the file itself is small.
-    values = pa.array(["words " * 175_000] * 400, pa.large_string())
-    table = pa.table({"n": range(400), "text": values})
+    # In one row group of 1,000 rows, in pages of 16; with a dictionary, the file itself is small.
+    values = pa.array(["words " * 175_000] * 1000, pa.large_string())
+    table = pa.table({"n": range(1000), "text": values})
     data = parquet(table, use_dictionary=is_dictionary, write_batch_size=16)
-    for options in ({}, {"page": "4"}):
+    for options in ({}, {"page": "10"}):
         shown = page(data, "a.parquet", **options)
         assert len(shown.data["rows"]) == 100
         assert shown.data["rows"][0][1].startswith("words words")
