@@ -16,6 +16,7 @@ from django.conf import settings
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import MPServer
+from granian.server.mp import WorkerProcess
 from typing_extensions import override
 
 from flexai_site.celery import app as tasks
@@ -34,12 +35,15 @@ class ListenError(Exception):
     """The address can't be listened on; the message says which one, why, and what to do."""
 
 
-def open_listener(host: str, port: int) -> socket.socket:
-    """Listen on the address; accepted connections inherit its options on Linux."""
+def open_listener(host: str, port: int, *, is_one_of_many: bool = False) -> socket.socket:
+    """Listen on the address; accepted connections inherit its options on Linux.
+
+    With `is_one_of_many`, others of this user may listen on the same address, and the kernel shares out connections.
+    """
     place = f"{host} port {port}"
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        listener = socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=is_one_of_many)
     except socket.gaierror as error:
         raise ListenError(f"HOST is {host!r}, which is no address of this machine: {error.strerror}.") from error
     except OSError as error:
@@ -56,20 +60,45 @@ def open_listener(host: str, port: int) -> socket.socket:
     return listener
 
 
+def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """Listen on the address with a socket for each of `count` processes; ListenError where somebody else does.
+
+    Of processes that share one socket, the one that wakes first takes all connections that come at that moment: the
+    streams of an upload then met in one process, while the other had nothing to do. With sockets of their own, the
+    kernel deals connections out by chance. They stay open here, so that those of a process that died wait for the next.
+    """
+    # Also finds one that would share the address.
+    single = open_listener(host, port)
+    if sys.platform != "linux":
+        # There, all go to one of the sockets.
+        return [single] * count
+    single.close()
+    return [open_listener(host, port, is_one_of_many=True) for _ in range(count)]
+
+
 class Server(MPServer):
-    """granian on one listening socket of our own, which all processes share and whose options we choose."""
+    """granian on listening sockets of our own, whose options we choose."""
 
     @override
     def _init_shared_socket(self) -> None:
+        self._listeners = open_listeners(self.bind_addr, self.bind_port, self.workers)
+        for listener in self._listeners:
+            listener.set_inheritable(True)
+        self._ssp = None
+
+    @override
+    def _drop_shared_socket(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+    @override
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> WorkerProcess:  # type: ignore[override]  # as MPServer has it, unlike its base
         from granian._granian import SocketHolder
 
-        listener = open_listener(self.bind_addr, self.bind_port)
-        listener.set_inheritable(True)
-        self._ssp = None
-        self._sso = listener
-        # Both are None in the eyes of mypy, and the stub of SocketHolder leaves out its arguments.
-        self._sfd = listener.fileno()  # type: ignore[assignment]
-        self._shd = SocketHolder(listener.fileno(), False, BACKLOG)  # type: ignore[assignment,call-arg]
+        self._sso = self._listeners[idx]
+        # None in the eyes of mypy, and the stub of SocketHolder leaves out its arguments.
+        self._shd = SocketHolder(self._sso.fileno(), False, BACKLOG)  # type: ignore[assignment,call-arg]
+        return super()._spawn_worker(idx, target, callback_loader)
 
 
 def prepare_application() -> None:

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -43,6 +45,10 @@ def gone(pids: list[int]) -> bool:
     return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
 
 
+def is_connected(pid: int) -> bool:
+    return any(one.status == psutil.CONN_ESTABLISHED for one in psutil.Process(pid).net_connections())
+
+
 def test_it_works(tmp_path: Path) -> None:
     with serve_application(tmp_path / "data") as application:
         status, body = application.request("GET", "/readyz")
@@ -50,11 +56,27 @@ def test_it_works(tmp_path: Path) -> None:
         assert application.request("GET", "/healthz") == (200, b"ok\n")
         everything = application.pids("web") + application.pids("worker")
         assert len(everything) > 2
+        # Connections are dealt out to all web processes.
+        with ExitStack() as opened:
+            for _ in range(40):
+                opened.enter_context(socket.create_connection(("127.0.0.1", application.port)))
+            for child in application.pids("web")[1:]:
+                wait_until(
+                    partial(is_connected, child),
+                    seconds=5,
+                    what="A web process has no connection",
+                    process=application.process,
+                )
+        wait_until(
+            lambda: f"runs on http://127.0.0.1:{application.port}/" in application.log,
+            seconds=5,
+            what="It was not announced",
+            process=application.process,
+        )
         application.stop()
         assert application.process.returncode == 0
         assert gone(everything)
         assert "Traceback" not in application.log
-        assert f"runs on http://127.0.0.1:{application.port}/" in application.log
 
         # Again, on the same data.
         application.start()

@@ -1,11 +1,16 @@
 """What the web server does before it forks its processes."""
 
 import os
+import select
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from flexai_site.web import ListenError, open_listeners
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = (
@@ -23,3 +28,20 @@ def test_no_connection_is_open_when_the_processes_are_forked(database: str, tmp_
         environment["DATABASE_URL"] = database
 
     subprocess.run([sys.executable, "-c", SCRIPT], env=environment, cwd=ROOT, check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux deals connections out")
+def test_each_process_has_connections_of_its_own() -> None:
+    port = free_port()
+    listeners = open_listeners("127.0.0.1", port, 2)
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
+    try:
+        for listener in listeners:
+            assert select.select([listener], [], [], 0)[0]
+        with pytest.raises(ListenError, match=f"port {port}: address already in use"):
+            open_listeners("127.0.0.1", port, 2)
+    finally:
+        for opened in clients + listeners:
+            opened.close()
+    # And all of it is free again.
+    open_listeners("127.0.0.1", port, 1)[0].close()
