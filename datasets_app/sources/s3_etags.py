@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 # Of an object that came in parts it ends with their number.
 _MD5: Final = re.compile(r'"([0-9a-f]{32})"')
 # Checksums of whole objects that S3 keeps and that are quick to compute here.
-CHECKSUMS: Final = (("ChecksumCRC32C", "crc32c"), ("ChecksumCRC32", "crc32"), ("ChecksumSHA1", "sha1"))
+CHECKSUMS: Final = (
+    ("ChecksumCRC64NVME", "crc64nvme"),
+    ("ChecksumCRC32C", "crc32c"),
+    ("ChecksumCRC32", "crc32"),
+    ("ChecksumSHA1", "sha1"),
+)
 # Where none of so many ETags was an MD5, the others are not either.
 MOST_OTHERS: Final = 8
 # To learn what ETags are here, so many objects of at most this size are read.

@@ -1,5 +1,6 @@
 """Every byte of S3 is compared with what the store keeps: an ETag that is an MD5, or a checksum; and no other ETag."""
 
+import base64
 import hashlib
 import random
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from datasets_app.sources.base import Cause, Route, Settings, SourceError, SourceFile, Tree
+from datasets_app.sources.checksums import start_checksum
 from datasets_app.sources.registry import PROVIDERS
 from datasets_app.sources.s3 import S3Source, S3Tree
 from datasets_app.sources.s3_etags import MOST_OTHERS, Etags
@@ -72,6 +74,23 @@ def test_where_the_store_keeps_a_checksum_that_one_is_told(remote: S3Remote, tap
     tap.fail("GET .*/x", times=1, spoil=True)
     assert algorithm.lower() in damage(tree, file)
     assert tree.fetch(file) == b"some bytes"
+
+
+def test_the_checksum_that_s3_adds_by_itself_is_compared(remote: S3Remote, tap: WireTap) -> None:
+    # The check value of CRC-64/NVME in the catalogues.
+    told = base64.b64encode(bytes.fromhex("ae8b14860a799888")).decode()
+    remote.put_object("x", b"123456789", ChecksumCRC64NVME=told)
+    tree = remote.open()
+    file = list_all(tree)["x"]
+    assert tree.look_up(file).checksum == "crc64nvme:ae8b14860a799888"
+    tap.fail("GET .*/x", times=1, spoil=True)
+    assert "crc64nvme" in damage(tree, file)
+    assert tree.fetch(file) == b"123456789"
+    hasher = start_checksum("crc64nvme", 9)
+    assert hasher is not None
+    for part in (b"12", b"", memoryview(b"3456789")):
+        hasher.update(part)
+    assert hasher.hexdigest() == "ae8b14860a799888"
 
 
 def test_where_nothing_is_documented_other_objects_tell_what_etags_are(
