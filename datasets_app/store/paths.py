@@ -89,3 +89,9 @@ def parents(path: str) -> list[str]:
         found.append(path[:end])
         end = path.find("/", end + 1)
     return found
+
+
+def steps(path: str) -> list[tuple[str, str]]:
+    """Return (name, path) of every part of a path that has one, outermost first: the way to it."""
+    parts = path.split("/")
+    return [(name, "/".join(parts[: depth + 1])) for depth, name in enumerate(parts) if name]

@@ -21,8 +21,8 @@ from datasets_app.services.pending_changes import KINDS, list_changes, list_pend
 from datasets_app.services.plans import remove_paths
 from datasets_app.services.progress import measure_staging
 from datasets_app.services.versions import find_version
+from datasets_app.store.paths import steps
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
-from datasets_app.views.tree import crumbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def _show(
         "dataset": dataset,
         "version": version,
         "path": path,
-        "crumbs": crumbs(path),
+        "crumbs": steps(path),
         "folder": folder,
         "pending": found,
         "tallies": [(word, found.tallies[word]) for word in KINDS] if found.tallies else [],

@@ -20,6 +20,7 @@ from datasets_app.services.import_drafts import Draft, draft_import, repeat_impo
 from datasets_app.services.imports import import_dataset, preview_import, start_import
 from datasets_app.services.versions import find_version
 from datasets_app.sources.base import SourceError
+from datasets_app.store.paths import steps
 from datasets_app.views.request import SignedInRequest, signed_in
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _show(
         "chosen": chosen,
         "folder": path if path != chosen else chosen.rpartition("/")[0],
         "page": page,
-        "crumbs": _crumbs(path),
+        "crumbs": steps(path),
         "look": _look(request, draft, form, path, page) if step in BROWSING else None,
         "into": into if (into := str(form["into"].value() or "")).isdecimal() else "",
         "start": str(form["start"].value() or EMPTY),
@@ -260,12 +261,6 @@ def _read(data: QueryDict) -> tuple[str, dict[str, str]]:
     if step == "connect":
         typed |= {"source_path": "", "revision": ""}
     return step, typed
-
-
-def _crumbs(path: str) -> list[tuple[str, str]]:
-    """Return the name and the path of each folder on the way."""
-    parts = path.rstrip("/").split("/") if path.rstrip("/") else []
-    return [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts) if part]
 
 
 def _lines(text: str) -> list[str]:

@@ -16,6 +16,7 @@ from datasets_app.services.job_files import OutputFile, describe_job, find_outpu
 from datasets_app.services.job_rules import shown_env
 from datasets_app.services.jobs import get_job, list_jobs, stop_job
 from datasets_app.services.teams import get_team
+from datasets_app.store.paths import steps
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
 if TYPE_CHECKING:
@@ -86,7 +87,6 @@ def job_outputs(request: SignedInRequest, team: str, name: str, path: str) -> Ht
     if isinstance(found, OutputFile):
         found.file.close()
         return redirect("api:read_output", team=team, name=name, path=path)
-    parts = path.strip("/").split("/") if path.strip("/") else []
-    crumbs = [(part, "/".join(parts[: depth + 1])) for depth, part in enumerate(parts)]
-    context = {"team": job.team, "job": job, "path": path.strip("/"), "crumbs": crumbs, "found": found}
+    path = path.strip("/")
+    context = {"team": job.team, "job": job, "path": path, "crumbs": steps(path), "found": found}
     return render(request, "jobs/job_outputs.html", context)

@@ -21,6 +21,7 @@ from datasets_app.services.galleries import pictures_beside
 from datasets_app.services.previewing import HEAD_BYTES, make_product, preview_file
 from datasets_app.services.searching import search_files
 from datasets_app.services.versions import find_version
+from datasets_app.store.paths import steps
 from datasets_app.views.request import SignedInRequest, is_part, signed_in
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
 PAGE_ROWS = 100
 # Characters from which lines are wrapped rather than scrolled.
 LONG_LINE = 300
-
-
-def crumbs(path: str) -> list[tuple[str, str]]:
-    """Return (name, path) of every part of a path, outermost first."""
-    parts = path.split("/") if path else []
-    return [(name, "/".join(parts[: depth + 1])) for depth, name in enumerate(parts)]
 
 
 def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -> dict[str, object]:
@@ -48,7 +43,7 @@ def tree_frame(version: Version, path: str = "", *, is_directory: bool = True) -
         "version": version,
         "path": path,
         "path_in_url": quote(path),
-        "crumbs": crumbs(path),
+        "crumbs": steps(path),
         "job_path": f"/input/{name}/{path}{'/' if is_directory and path else ''}",
         # What every row's links begin with: reversing an address for each of them would take most of the page's time.
         "tree_url": reverse("version_tree", args=(team.name, name, version.number)),
@@ -127,8 +122,10 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
     # What the preview's links begin with.
     kept = urlencode({name: value for name, value in (("member", member), ("as", as_text)) if value})
     folder = path.strip("/").rpartition("/")[0]
+    part = is_part(request)
     context = tree_frame(version, path, is_directory=False) | {
         "file": node,
+        "is_part": part,
         "damaged": bool(damaged_among(version, folder, [path.strip("/")])),
         "shown": shown,
         "preview": shown.plain,
@@ -146,7 +143,7 @@ def file_detail(request: SignedInRequest, team: str, name: str, number: int | st
         "head_bytes": HEAD_BYTES,
         "is_cut": node.blob.size > HEAD_BYTES,
     }
-    return render(request, "tree/file_detail.html#preview" if is_part(request) else "tree/file_detail.html", context)
+    return render(request, "tree/file_detail.html#preview" if part else "tree/file_detail.html", context)
 
 
 def _way_back(member: str) -> str:

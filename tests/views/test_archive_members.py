@@ -78,6 +78,20 @@ def show(client: Client, member: str, **options: str | int) -> str:
     return page
 
 
+def test_the_tab_says_what_is_shown(client: Client) -> None:
+    title = "<title>in/data.json in d/files.zip in images@1 · FlexAI</title>"
+    member = {"member": "in/data.json"}
+    assert show(client, "in/data.json").count("<title>") == show(client, "in/data.json").count(title) == 1
+    # htmx takes it from the part that it asked for.
+    part = client.get(f"{URL}files/d/files.zip", member, headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
+    assert part.count(title) == 1
+    assert (
+        "<title>d/files.zip in images@1 · FlexAI</title>"
+        in client.get(f"{URL}files/d/files.zip", headers={"HX-Request": "true"}).content.decode()
+    )
+
+
 @pytest.mark.parametrize(
     ("member", "words"),
     [

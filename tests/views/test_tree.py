@@ -68,6 +68,23 @@ def test_breadcrumbs_lead_back(client: Client) -> None:
     assert '<li aria-current="page">train</li>' in page
 
 
+def test_long_ways_are_folded() -> None:
+    names = [f"f{n}" for n in range(30)]
+    files = {"/".join([*names, "x.txt"]): b"x", "a/b/c/d/x.txt": b"y"}
+    version = make_available_version(make_dataset(make_team("vision"), "images"), files)
+    client = page_client(make_member(version.dataset.team, Role.READER))
+    page = client.get(URL + "/".join(names)).content.decode()
+    way = page[page.index('aria-label="Breadcrumbs"') :].partition("</nav>")[0]
+    folded = way[way.index("<details") : way.index("</details>")]
+    assert re.findall(r">(f\d+)</a>", folded) == names[1:-2]
+    # Each is there once, and what is not folded is where it begins and ends.
+    assert re.findall(r">(f\d+)</(?:a|li)>", way) == names
+    assert re.findall(r">(f\d+)</(?:a|li)>", way.replace(folded, "")) == ["f0", "f28", "f29"]
+    assert f'href="{URL}{"/".join(names[:15])}"' in folded
+    short = client.get(f"{URL}a/b/c/d/").content.decode()
+    assert "<details" not in short[short.index('aria-label="Breadcrumbs"') :].partition("</nav>")[0]
+
+
 def test_htmx_gets_the_rows_alone(client: Client) -> None:
     part = client.get(f"{URL}train", headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in part
