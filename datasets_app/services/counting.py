@@ -212,12 +212,21 @@ def _splits(root: Directory) -> tuple[list[Place], list[Place]]:
 def _weigh_classes(root: Directory, findings: dict[str, Any]) -> None:
     """Name classes that have far fewer files than the largest one, or that a split has none of."""
     table = class_table(root)
-    if table is None or not {split.lower() for split in table.splits} & {*TRAINING, *TESTING}:
+    if table is None:
         return
-    largest = max(total for _, _, total in table.rows)
-    for name, counts, total in table.rows:
-        missing = [split for split, count in zip(table.splits, counts, strict=True) if not count]
-        place = next(split for split, count in zip(table.splits, counts, strict=True) if count)
+    words = {*TRAINING, *TESTING}
+    # What lies beside them, such as documents, is no split of theirs.
+    classes = [
+        (name, {s: count for s, count in zip(table.splits, counts, strict=True) if s.lower() in words})
+        for name, counts, _ in table.rows
+    ]
+    largest = max((sum(counts.values()) for _, counts in classes), default=0)
+    for name, counts in classes:
+        total = sum(counts.values())
+        if not total:
+            continue
+        missing = [split for split, count in counts.items() if not count]
+        place = next(split for split, count in counts.items() if count)
         if largest >= LEAST_CLASS_FILES and total < LEAST_SHARE * largest:
             note(findings, "balance", f"{place}/{name}", f"{total:,} files, where the largest class has {largest:,}")
         elif missing:

@@ -112,6 +112,15 @@ def test_it_works() -> None:
     assert "licence" in findings
 
 
+def test_folders_beside_the_splits_are_no_classes() -> None:
+    files = {
+        f"{split}/{name}/{n}.txt": b"x%d" % n for split in ("train", "val") for name in ("cat", "dog") for n in (1, 2)
+    }
+    version = make(files | {"docs/figures/1.txt": b"f", "docs/dog/1.txt": b"d", "train/bird/1.txt": b"b"})
+    finish()
+    assert found(version)["balance"] == [("train/bird", "not in val")]
+
+
 def test_the_page_leads_to_the_files() -> None:
     version = make()
     client = page_client(make_member(version.dataset.team, Role.READER))
