@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import connection, models
 from django.db.models.query import get_related_populators
+from django.db.models.sql.subqueries import UpdateQuery
 
 from datasets_app.models.bulk import database_value
 
@@ -65,9 +66,8 @@ class Prepared(Generic[M]):
     def first(self, **values: Any) -> M | None:
         """Return a row with the values in their slots, with its related rows as `select_related` has them."""
         plan = self._plans.get(connection.vendor) or self.prepare()
-        filled = [_adapt(values[p.name]) if isinstance(p, Slot) else p for p in plan.parameters]
         with connection.cursor() as cursor:
-            cursor.execute(plan.sql, filled)
+            cursor.execute(plan.sql, _fill(plan.parameters, values))
             found = cursor.fetchone()
         if found is None or self._model is None:
             return None
@@ -106,6 +106,30 @@ class Prepared(Generic[M]):
         return plan
 
 
+class PreparedUpdate(Generic[M]):
+    """An update of some columns of a queryset with slots: their new values come with each call, too."""
+
+    def __init__(self, build: Callable[[], models.QuerySet[M]], *columns: str) -> None:
+        """`build` is called once for each kind of database, when the update is first needed."""
+        self._build = build
+        self._columns = columns
+        self._plans: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def run(self, **values: Any) -> int:
+        """Write the values of the columns where those of the condition hold; return how many rows there were."""
+        statement, parameters = self._plans.get(connection.vendor) or self._prepare()
+        with connection.cursor() as cursor:
+            cursor.execute(statement, _fill(parameters, values))
+            return int(cursor.rowcount)
+
+    def _prepare(self) -> tuple[str, tuple[Any, ...]]:
+        # Its stub knows no argument.
+        query: UpdateQuery = self._build().query.chain(UpdateQuery)  # type: ignore[assignment]
+        query.add_update_values({column: Slot(column) for column in self._columns})
+        statement, parameters = query.get_compiler(connection=connection).as_sql()
+        return self._plans.setdefault(connection.vendor, (statement, tuple(parameters)))
+
+
 _all: list[Prepared[Any]] = []
 
 
@@ -114,6 +138,10 @@ def prepare_all() -> None:
     for one in _all:
         if not (one.locks and connection.features.has_select_for_update):
             one.prepare()
+
+
+def _fill(parameters: tuple[Any, ...], values: dict[str, Any]) -> list[Any]:
+    return [_adapt(values[p.name]) if isinstance(p, Slot) else p for p in parameters]
 
 
 def _adapt(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from datasets_app.errors import ChecksumMismatch, ErrorItem, Gone, Locked
 from datasets_app.models import StagedFile, Upload, Version
 from datasets_app.models.bulk import database_value, update_rows
-from datasets_app.models.prepared import Prepared, Slot
+from datasets_app.models.prepared import Prepared, PreparedUpdate, Slot
 from datasets_app.queue import enqueue
 from datasets_app.services import content
 from datasets_app.services.content import Slice
@@ -32,6 +32,7 @@ SELECT id, path, size, "offset", sha256 FROM {StagedFile._meta.db_table} WHERE u
 """  # noqa: S608 - only names of our own table
 _LOCKED = Prepared(lambda: Version.objects.select_for_update(no_key=True).filter(pk=Slot("id")))
 UNFINISHED = (Upload.Status.RECEIVING, Upload.Status.RECEIVED)
+_END = PreparedUpdate(lambda: Upload.objects.filter(pk=Slot("id"), status__in=UNFINISHED), "status", "error")
 
 
 class StagedSlice(NamedTuple):
@@ -243,10 +244,8 @@ def _register(
     with transaction.atomic():
         # Bundles and plans of this version lock it too: rows that several want are then never locked crosswise.
         _LOCKED.first(id=upload.version_id)
-        won = Upload.objects.filter(pk=upload.pk, status__in=UNFINISHED).update(
-            status=Upload.Status.FAILED if failed else Upload.Status.FINISHED, error=text
-        )
-        if not won:
+        status = Upload.Status.FAILED if failed else Upload.Status.FINISHED
+        if not _END.run(id=upload.pk, status=status.value, error=text):
             return False
         ids = content.register_upload(
             upload_id=upload.pk, size=upload.size, slices=pieces, stored=stored, team=upload.version.dataset.team
@@ -262,5 +261,5 @@ def _register(
         rows = {piece["path"]: piece["detail"] for piece in errors}
         for path, detail in rows.items():
             StagedFile.objects.filter(upload=upload, path=path).update(error=detail, upload=None)
-    upload.status = Upload.Status.FAILED if failed else Upload.Status.FINISHED
+    upload.status = status
     return True

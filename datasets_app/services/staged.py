@@ -142,7 +142,7 @@ def check_files(files: Iterable[DeclaredFile], *, with_folders: bool = False) ->
     legal = _legal_file_or_folder if with_folders else legal_path
     errors: list[ErrorItem] = []
     good: dict[str, DeclaredFile] = {}
-    limit = most_path_bytes()
+    limit, most_bytes = most_path_bytes(), settings.UPLOAD_MAX_BYTES
     for file in files:
         try:
             path = legal(file.path, limit=limit)
@@ -155,10 +155,8 @@ def check_files(files: Iterable[DeclaredFile], *, with_folders: bool = False) ->
             errors.append({"path": path, "detail": "The path is there twice in this request."})
         elif file.size < 0:
             errors.append({"path": path, "detail": "The size is not a number of bytes."})
-        elif file.size > settings.UPLOAD_MAX_BYTES:
-            errors.append(
-                {"path": path, "detail": f"This server takes files of at most {settings.UPLOAD_MAX_BYTES} bytes."}
-            )
+        elif file.size > most_bytes:
+            errors.append({"path": path, "detail": f"This server takes files of at most {most_bytes} bytes."})
         else:
             good[path] = file if path == file.path else file._replace(path=path)
     if errors:

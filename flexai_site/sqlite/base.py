@@ -3,6 +3,9 @@
 SQLite itself lets a writer that finds the database locked sleep, for longer each time, up to 100 ms: of four uploads
 side by side each waited for a quarter of its time, some of them for 180 ms at once. Here the threads of a process queue
 for a lock of their own, and only the first of them asks the database, every millisecond or two.
+
+And statements are put into SQLite's own words once: those that write many rows are long, and Django reads each with a
+regular expression whenever it runs.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
@@ -22,10 +26,27 @@ from typing_extensions import override
 PATIENCE_MS: Final = 3
 PRIMARY_CODE: Final = 0xFF
 LOCKED: Final = "database is locked"
+# Most are below a kilobyte, the longest some ten.
+KNOWN_STATEMENTS: Final = 500
 
 _turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 # A thread that held one is not there in the child.
 os.register_at_fork(after_in_child=_turns.clear)
+
+
+@lru_cache(KNOWN_STATEMENTS)
+def _with_question_marks(query: str) -> str:
+    return str(base.FORMAT_QMARK_REGEX.sub("?", query)).replace("%%", "%")
+
+
+class Cursor(base.SQLiteCursorWrapper):
+    """A cursor that remembers how statements are written for SQLite."""
+
+    @override
+    def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
+        if param_names is None:
+            return _with_question_marks(query)
+        return super().convert_query(query, param_names=param_names)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -35,6 +56,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     # Set by Django out of OPTIONS; like the method below, it is missing in the stubs.
     transaction_mode: str | None
+
+    @override
+    def create_cursor(self, name: str | None = None) -> Any:
+        return self.connection.cursor(factory=Cursor)
 
     def _start_transaction_under_autocommit(self) -> None:
         """Begin a transaction, at the latest `timeout` seconds from now: else OperationalError."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from datasets_app.errors import NotFound
 from datasets_app.models import ApiToken, Role, Upload, User, Version
-from datasets_app.models.prepared import Prepared, Slot
+from datasets_app.models.prepared import Prepared, PreparedUpdate, Slot
 from datasets_app.services.tokens import create_token
 from datasets_app.services.versions import find_version
 from tests.factories import make_dataset, make_member, make_team, make_user, make_version
@@ -99,3 +99,21 @@ def test_a_number_that_no_version_has_is_not_found(number: int) -> None:
     user = make_member(dataset.team)
     with pytest.raises(NotFound):
         find_version(user, team=dataset.team.name, dataset=dataset.name, number=number)
+
+
+def test_an_update_writes_what_comes_with_each_call() -> None:
+    team = make_team()
+    user = make_member(team)
+    first, second = (make_upload(user, make_version(make_dataset(team))) for _ in range(2))
+    change = PreparedUpdate(
+        lambda: Upload.objects.filter(pk=Slot("id"), status__in=("receiving", "received")), "status", "expires_at"
+    )
+    moment = timezone.now() + timedelta(days=3)
+    with CaptureQueriesContext(connection) as queries:
+        assert change.run(id=first.pk, status="finished", expires_at=moment) == 1
+        # It is no longer one of those.
+        assert change.run(id=first.pk, status="failed", expires_at=timezone.now()) == 0
+    assert len(queries) == 2
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.status, first.expires_at, second.status) == ("finished", moment, "receiving")

@@ -100,3 +100,15 @@ def test_who_waits_goes_on_when_another_process_is_done(other_process: sqlite3.C
     timer.join()
     close_old_connections()
     assert Team.objects.filter(name="late").exists()
+
+
+def test_statements_mean_the_same_at_each_time() -> None:
+    with connection.cursor() as cursor:
+        for value in ("x", "%s", "?"):
+            cursor.execute("SELECT 'a%%s %%', %s, '100%%' LIKE '100%%'", [value])
+            assert cursor.fetchall() == [("a%s %", value, 1)]
+            cursor.execute("SELECT %(b)s, %(a)s, '%%'", {"a": 1, "b": value})
+            assert cursor.fetchall() == [(value, 1, "%")]
+            # Without values, nothing stands for one.
+            cursor.execute("SELECT '%s %%'")
+            assert cursor.fetchall() == [("%s %%",)]
