@@ -326,10 +326,12 @@ def cpu_seconds() -> float:
 def upload_folder(target: Target, folder: Path, *, streams: int) -> Outcome:
     """Make a new version of the dataset out of `folder`, and the dataset if need be; return once it is available."""
     started = time.perf_counter()
-    crew = Crew(target, list(batches(sorted(walk(folder)))), streams)
     api = Api(target)
+    # Answered while we look around in the folder.
+    api.ask("POST", f"/api/v1/teams/{target.team}/datasets", {"name": target.dataset})
+    crew = Crew(target, list(batches(sorted(walk(folder)))), streams)
     with suppress(AlreadyThereError):
-        api.call("POST", f"/api/v1/teams/{target.team}/datasets", {"name": target.dataset})
+        api.answer()
     target = target._replace(number=api.call("POST", target.versions, {"message": folder.name})["number"])
     sent = crew.go(target.number)
     sealing = time.perf_counter()

@@ -41,6 +41,7 @@ SMALL, LARGE = "import-small", "import-large"
 SECONDS = 1800
 MOST_MEMORY_MIB = 400
 
+
 @dataclass
 class ImportResults:
     """Costs by shape and tool, and the largest memory in MiB of a worker's process."""

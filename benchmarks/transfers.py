@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks.folders import Shape, hash_folder, make_folder
+from benchmarks.folders import Shape, clear, hash_folder, make_folder
 from benchmarks.peers import Cost, Dvc, Peer, install_peer, rclone, this_server
 from benchmarks.report import Goal, table
 
@@ -73,6 +73,8 @@ def measure_transfers(cache: Path, scratch: Path, *, runs: int, shapes: list[Sha
         with rclone(place) as peer:
             _measure(results, RCLONE, peer, folders)
         _measure(results, DVC, Dvc(dvc_program, place), folders)
+        # The next run is to find as much free memory as this one: virtual machines get more of it slowly.
+        clear(place)
     return results
 
 
