@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from concurrent import futures
 from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,7 +22,7 @@ from datasets_app.services.fetching import Again, fetch_files
 from datasets_app.services.import_claims import Claims
 from datasets_app.services.import_parts import is_large
 from datasets_app.services.import_record import Copied, Failed
-from datasets_app.services.import_watch import POLL_SECONDS
+from datasets_app.services.import_watch import ends_soon
 from datasets_app.services.landing import PackBuffer
 from datasets_app.services.large_copies import LargeCopies
 
@@ -81,8 +80,7 @@ class Copier:
             self._flush()
             return bool(self._large.again) or self._wait_for_lister()
         unit = self._queue[0]
-        while not unit.future.done():
-            futures.wait((unit.future,), timeout=POLL_SECONDS)
+        while not ends_soon(unit.future):
             self._turn.watch.tick()
             if self._buffer.is_due:
                 self._flush()

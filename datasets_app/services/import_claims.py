@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from django.conf import settings
 
-from datasets_app.models import ImportPart, StagedFile
+from datasets_app.models import ImportPart
 from datasets_app.services.import_parts import PartFiles, unpack_files
 from datasets_app.services.import_record import HeldPart
+from datasets_app.services.staged import find_staged
 from datasets_app.sources.base import Cause, SourceError
+from datasets_app.store.paths import from_key
 
 if TYPE_CHECKING:
     import uuid
@@ -84,9 +86,10 @@ class Claims:
 
     def _needed(self, held: HeldPart, files: list[PartFile]) -> list[PartFile]:
         """Leave out what came before, what failed, and what somebody has declared anew meanwhile."""
-        rows = StagedFile.objects.filter(version=self._version_id, path__in=[file.path for file in files], blob=None)
+        columns = ("path", "size", "error", "blob_id", "upload_id")
+        found = find_staged(self._version_id, [file.path for file in files], columns)
         open_files = {
-            path: (size, error) for path, size, error in rows.filter(upload=None).values_list("path", "size", "error")
+            from_key(key): (size, error) for key, size, error, blob, upload in found if blob is None and upload is None
         }
         held.has_failed = any(error for _, error in open_files.values())
         return [file for file in files if open_files.get(file.path) == (file.source.size, "")]

@@ -49,6 +49,8 @@ class PackBuffer:
         self.parts: set[HeldPart] = set()
         self._bytes: dict[bytes, Data] = {}
         self._size = 0
+        # Looked at for every file; a setting is found by a function of Python's.
+        self._most_bytes = settings.PACK_BYTES
         self._began_at = 0.0
 
     def add(self, part: HeldPart, copied: Copied, data: Data) -> None:
@@ -77,13 +79,13 @@ class PackBuffer:
 
     def has_room(self, data: Data) -> bool:
         """Whether these bytes fit into the pack beside those that are here."""
-        return not self._size or self._size + len(data) <= settings.PACK_BYTES
+        return not self._size or self._size + len(data) <= self._most_bytes
 
     @property
     def is_due(self) -> bool:
         """Whether it should be written now."""
         files = len(self.copied) + len(self.failed)
-        full = self._size >= settings.PACK_BYTES or files >= PACK_FILES
+        full = self._size >= self._most_bytes or files >= PACK_FILES
         # Many failures are told soon: they may end the import.
         full = full or len(self.failed) >= MOST_FAILED
         return full or (bool(self.parts) and time.monotonic() - self._began_at > PACK_SECONDS)

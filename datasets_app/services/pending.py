@@ -243,7 +243,7 @@ def _look_up(statement: str, paths: Iterable[str], directories: dict[str, int]) 
 
 def _staged(version: Version, paths: Iterable[str], columns: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
     for some in _slices(sorted(paths)):
-        yield from find_staged(version, some, columns)
+        yield from find_staged(version.pk, some, columns)
 
 
 def at_or_below(path: str) -> Q:

@@ -84,7 +84,7 @@ def plan_files(actor: User, *, version: Version, files: Sequence[DeclaredFile], 
         lock_open(version)
         known = content.find_readable(((f.sha256, f.size) for f in wanted if f.sha256), team=version.dataset.team)
         place_files(version, wanted)
-        there = [pk for (pk,) in find_staged(version, [f.path for f in wanted], ("id",))]
+        there = [pk for (pk,) in find_staged(version.pk, [f.path for f in wanted], ("id",))]
         found = StagedFile.objects.filter(pk__in=there).select_related("upload") if there else ()
         rows = {row.path: row for row in found}
         replaced = declare_files(version, wanted, rows, known)

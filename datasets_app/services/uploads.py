@@ -89,7 +89,7 @@ def create_bundle(actor: User, *, version: Version, paths: list[str]) -> Upload:
             f"A bundle has 1 to {MOST_PATHS} different paths.", errors=[{"field": "paths", "detail": "1 to 1000"}]
         )
     paths = [normalise(path) for path in paths]
-    found = find_staged(version, paths, ("path", "id", "size", "blob_id"))
+    found = find_staged(version.pk, paths, ("path", "id", "size", "blob_id"))
     rows = {from_key(key): PlannedSlice(*others) for key, *others in found}
     _check_bundle(paths, rows)
     with transaction.atomic():
