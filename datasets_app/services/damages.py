@@ -115,8 +115,7 @@ def damaged_among(version: Version, folder: str, paths: Sequence[str]) -> set[st
     mine = _open_paths().filter(version=version)
     if not mine.exists():
         return set()
-    parts = folder.split("/") if folder else []
-    if mine.filter(path__in=["", *("/".join(parts[: depth + 1]) for depth in range(len(parts)))]).exists():
+    if mine.filter(path__in=["", *parents(folder), folder]).exists():
         # The rows of a directory above are damaged: nothing below it is certain.
         return set(paths)
     below_it = mine.filter(below(folder)) if folder else mine
