@@ -114,10 +114,13 @@ class PreparedUpdate(Generic[M]):
         self._build = build
         self._columns = columns
         self._plans: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self._fields: dict[str, models.Field[Any, Any]] = {}
 
     def run(self, **values: Any) -> int:
         """Write the values of the columns where those of the condition hold; return how many rows there were."""
         statement, parameters = self._plans.get(connection.vendor) or self._prepare()
+        # As `save` does: whatever the field holds, JSON too.
+        values |= {name: field.get_db_prep_save(values[name], connection) for name, field in self._fields.items()}
         with connection.cursor() as cursor:
             cursor.execute(statement, _fill(parameters, values))
             return int(cursor.rowcount)
@@ -126,6 +129,7 @@ class PreparedUpdate(Generic[M]):
         # Its stub knows no argument.
         query: UpdateQuery = self._build().query.chain(UpdateQuery)  # type: ignore[assignment]
         query.add_update_values({column: Slot(column) for column in self._columns})
+        self._fields = {field.name: field for field in query.get_meta().concrete_fields if field.name in self._columns}
         statement, parameters = query.get_compiler(connection=connection).as_sql()
         return self._plans.setdefault(connection.vendor, (statement, tuple(parameters)))
 

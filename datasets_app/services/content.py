@@ -23,6 +23,7 @@ from datasets_app.errors import Gone, Unavailable
 from datasets_app.models import Blob, Damage, Door, Pack, RememberedObject, Team, TeamBlob, UnreferencedBlob
 from datasets_app.models.bulk import database_value, insert_new_rows
 from datasets_app.models.holding import hold_clause, unmark
+from datasets_app.models.prepared import Prepared, PreparedUpdate, Slot
 from datasets_app.store.packs import MissingPack, PackStore
 from datasets_app.store.staging import Staging
 
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 LOOKUP = 500
 # What `pack_key` makes; packs of earlier releases lie a folder deeper.
 PACK_KEY = re.compile(r"[0-9a-f]{2}/(?:[0-9a-f]{2}/)?([0-9a-f]{32})")
+# Asked for each pack of an import.
+_STORE = PreparedUpdate(lambda: Pack.objects.filter(key=Slot("key"), stored=False), "stored")
+_PACK = Prepared(lambda: Pack.objects.filter(key=Slot("key")).only("pk"))
 # What was lost is not found: so its bytes are asked for, and heal it.
 _WHOLE = f"NOT EXISTS (SELECT 1 FROM {Damage._meta.db_table} d WHERE d.blob_id = b.id AND d.healed_at IS NULL)"  # noqa: S608 - our own names
 
@@ -308,9 +312,9 @@ def register_pack(
     if not slices:
         return found
     key = pack_key(pack_id) if pack_id is not None else ""
-    if not Pack.objects.filter(key=key, stored=False).update(stored=True):
+    if not _STORE.run(key=key, stored=True) or (pack := _PACK.first(key=key)) is None:
         raise VanishedPackError
-    return found | _register(slices, team, Pack.objects.get(key=key).pk)
+    return found | _register(slices, team, pack.pk)
 
 
 def hash_stored(*, upload_id: uuid.UUID, sizes: Iterable[int]) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from datasets_app.services import content
@@ -25,10 +26,15 @@ def fingerprint(source_path: str, file: SourceFile) -> bytes | None:
     """
     if not file.tag:
         return None
-    root = _SCHEME.sub("", source_path).strip("/")
+    root = _root(source_path)
     whole = root if root.endswith(f"/{file.key}") else f"{root}/{file.path}"
     place = f"{whole}\0{file.size}\0{file.tag}"
     return hashlib.sha256(place.encode("utf-8", "surrogatepass")).digest()
+
+
+@lru_cache(maxsize=8)
+def _root(source_path: str) -> str:
+    return _SCHEME.sub("", source_path).strip("/")
 
 
 def find_known(connection: Connection, source_path: str, files: Mapping[str, SourceFile]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from datasets_app.models import Import, ImportPart, ImportProblem, StagedFile, Version
 from datasets_app.models.bulk import update_rows
-from datasets_app.models.prepared import Prepared, Slot
+from datasets_app.models.prepared import Prepared, PreparedUpdate, Slot
 from datasets_app.services import content
 from datasets_app.services.import_known import fingerprint
 from datasets_app.services.import_paths import Refusal, printable
@@ -62,6 +62,8 @@ _RUN = Prepared(
         .filter(pk=Slot("id"))
     )
 )
+_SAVE = PreparedUpdate(lambda: Import.objects.filter(pk=Slot("id")), *_CHANGING)
+_PART = Prepared(lambda: ImportPart.objects.select_for_update().only("lease_token").filter(pk=Slot("id")))
 
 
 class Copied(NamedTuple):
@@ -104,7 +106,7 @@ def changing(run_id: int) -> Iterator[Import]:
             raise StoppedError
         yield run
         _add_sample(run)
-        run.save(update_fields=_CHANGING)
+        _SAVE.run(id=run.pk, **{name: getattr(run, name) for name in _CHANGING})
 
 
 def lock_version(run_id: int) -> None:
@@ -205,12 +207,11 @@ def _insert_problems(run: Import, problems: Iterable[tuple[str, str, str, str, b
 
 def _refuse_lost(parts: Collection[HeldPart]) -> None:
     """Raise StoppedError unless all parts are still ours; they stay ours until the end of the transaction."""
-    if not parts:
-        return
-    rows = ImportPart.objects.select_for_update().filter(pk__in=[part.pk for part in parts]).order_by("pk")
-    held = dict(rows.values_list("pk", "lease_token"))
-    if any(held.get(part.pk) != part.token for part in parts):
-        raise StoppedError
+    # In one order for all who lock several.
+    for part in sorted(parts, key=lambda part: part.pk):
+        row = _PART.first(id=part.pk)
+        if row is None or row.lease_token != part.token:
+            raise StoppedError
 
 
 def _close(parts: Iterable[HeldPart]) -> None:
