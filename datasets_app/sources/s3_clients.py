@@ -26,15 +26,14 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, NoCredentialsError
 from obstore.store import S3Store
 
+from datasets_app.sources.base import Route
 from datasets_app.sources.s3_answers import BoundedSession
-from datasets_app.sources.s3_listing import read_listing
+from datasets_app.sources.s3_listing import read_by_hand
 from datasets_app.sources.s3_profiles import DEFAULT_REGION, Access, Profile
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from obstore.store import ClientConfig, S3Config, S3Credential
-
-    from datasets_app.sources.base import Route
 
 CONNECT_SECONDS: Final = 15
 # Without a byte. A whole request may take longer, but not for ever: a thread waits for it.
@@ -52,6 +51,11 @@ _VARIABLES: Final = {
 _VARIABLES["ignore_configured_endpoint_urls"] = (None, None, True, None)
 # Models of the API are read from disk once for all connections.
 _LOADER: Final = botocore.loaders.create_loader()
+
+
+def load_models() -> None:
+    """Read what botocore needs to know of S3, so that processes forked after this have it: 80 ms for each of them."""
+    S3Clients(Profile("S3", "http://127.0.0.1", DEFAULT_REGION, access=Access.PUBLIC), Route()).boto()
 
 
 class _Given:
@@ -188,12 +192,13 @@ class S3Clients:
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
         )
-        client = session.create_client("s3", endpoint_url=profile.endpoint, config=config, verify=self.bundle or None)
-        client.meta.events.register("before-parse.s3.ListObjectsV2", read_listing)
+        made = session.create_client("s3", endpoint_url=profile.endpoint, config=config, verify=self.bundle or None)
+        client = cast("S3Client", made)
+        read_by_hand(client)
         # There is no other way to bound what it reads.
         endpoint: Any = vars(client)["_endpoint"]
         endpoint.http_session = BoundedSession(endpoint.http_session)
-        return cast("S3Client", client)
+        return client
 
     def _find_credentials(self) -> Credentials | None:
         profile = self.profile

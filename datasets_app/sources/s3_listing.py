@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
+from botocore.handlers import _handle_200_error  # type: ignore[attr-defined]  # its stub knows public names only
 from botocore.parsers import ResponseParserError
 
 from datasets_app.sources.base import SourceFile
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+    from mypy_boto3_s3 import S3Client
 
 # Where the result is in botocore's response.
 LISTED: Final = "Listed"
@@ -42,6 +47,16 @@ class Listed(NamedTuple):
         return not self.size and self.key.endswith("/")
 
 
+def read_by_hand(client: S3Client) -> None:
+    """Let a client of botocore's read listings by `read_listing` alone.
+
+    Botocore parses every answer once more, to find errors in those that began well: as long as reading it takes.
+    """
+    client.meta.events.unregister("before-parse.s3.*", _handle_200_error)
+    client.meta.events.register("before-parse.s3.*", _look_for_error)
+    client.meta.events.register("before-parse.s3.ListObjectsV2", read_listing)
+
+
 def read_listing(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_more: object) -> None:
     """Read the objects of a page before botocore does, and leave it the rest (an event handler of botocore's).
 
@@ -57,6 +72,10 @@ def read_listing(response_dict: dict[str, Any], customized_response_dict: dict[s
         if _BEGIN.startswith(_PREAMBLE.sub(b"", body[:HEAD_BYTES], count=1)[: len(_BEGIN)]):
             raise CutListingError(str(error)) from error
         raise ResponseParserError("no listing of a bucket") from error
+    if root.tag == "Error":
+        # Found out while the answer was under way. Botocore takes it for what it is.
+        response_dict["status_code"] = 500
+        return
     if not root.tag.endswith("ListBucketResult"):
         # Botocore would take any well-formed page for an empty listing.
         raise ResponseParserError("no listing of a bucket")
@@ -74,6 +93,11 @@ def read_listing(response_dict: dict[str, Any], customized_response_dict: dict[s
     except (KeyError, ValueError) as error:
         raise ResponseParserError("an object without key or size") from error
     response_dict["body"] = body[:first] + body[last + len(_CLOSE) :]
+
+
+def _look_for_error(operation_model: OperationModel, response_dict: dict[str, Any], **more: Any) -> None:
+    if operation_model.name != "ListObjectsV2":
+        _handle_200_error(operation_model, response_dict, **more)
 
 
 def _read_object(found: dict[str, str], space: str, *, is_encoded: bool) -> Listed:

@@ -163,6 +163,13 @@ def test_a_store_says_how_long_to_wait(remote: S3Remote, tap: WireTap) -> None:
     assert refusal(remote.open).retry_after == 7
 
 
+@pytest.mark.parametrize("path", ["bucket", ""])
+def test_an_answer_that_began_well_may_be_an_error(remote: S3Remote, tap: WireTap, path: str) -> None:
+    tap.fail("list-type" if path else "GET", times=-1, status=200, body=s3_error("SlowDown"))
+    error = refusal(lambda: remote.source.browse(remote.path if path else ""))
+    assert error.cause == Cause.BUSY
+
+
 def test_a_hiccup_is_not_even_noticed(remote: S3Remote, tap: WireTap) -> None:
     remote.put({"x": b"1"})
     tree = remote.open()
