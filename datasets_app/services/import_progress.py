@@ -69,7 +69,7 @@ class ImportProgress:
 
 def measure_import(run: Import) -> ImportProgress:
     """Count how far the import has come, for a caller who may see it. While it is under way, from its row alone."""
-    files_speed, speed = _speeds(run.samples) if run.is_active else (0.0, 0.0)
+    files_speed, speed = _speeds(run.samples) if run.is_active and not run.is_paused else (0.0, 0.0)
     # While it runs, what has just happened; of an import that has ended, what came first.
     problems = ImportProblem.objects.filter(run=run).order_by("-pk" if run.is_active else "pk")[:SHOWN_PROBLEMS]
     begun, ended = run.started_at, run.finished_at

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from datasets_app.models import Import
 from datasets_app.services import import_record
@@ -53,6 +55,12 @@ def test_only_what_is_under_way_takes_more_time(status: str) -> None:
     found = measure_import(make_run((10, 0, 0), (0, 50, 50 * MIB), status=status, copied_files=50))
     assert (found.speed > 0) == (status == Import.Status.WAITING)
     assert (found.seconds_left is None) == (status == Import.Status.FINISHED)
+
+
+def test_while_it_pauses_it_has_no_speed() -> None:
+    until = timezone.now() + timedelta(seconds=20)
+    found = measure_import(make_run((10, 0, 0), (0, 50, 50 * MIB), copied_files=50, paused_until=until))
+    assert (found.speed, found.files_speed, found.seconds_left) == (0, 0, None)
 
 
 def test_the_time_left_is_what_takes_longer_files_or_bytes() -> None:
