@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from django.db import connection, models
@@ -34,13 +34,21 @@ class Slot(models.Expression):
 
     access_token = None
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, column: models.Field[Any, Any] | None = None) -> None:
+        """`column`: its value is written there, as `save` would; without one, rows are compared with it."""
         super().__init__(output_field=models.Field())
         self.name = name
+        self.column = column
 
     def as_sql(self, _compiler: SQLCompiler, _connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:  # type: ignore[override]
         """Leave a mark among the parameters."""
         return "%s", [self]
+
+    def adapt(self, value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+        """Return the value as this database's driver takes it."""
+        if self.column is not None:
+            return self.column.get_db_prep_save(value, connection)
+        return database_value(value) if isinstance(value, datetime | UUID) else value
 
 
 class _Plan(NamedTuple):
@@ -114,13 +122,10 @@ class PreparedUpdate(Generic[M]):
         self._build = build
         self._columns = columns
         self._plans: dict[str, tuple[str, tuple[Any, ...]]] = {}
-        self._fields: dict[str, models.Field[Any, Any]] = {}
 
     def run(self, **values: Any) -> int:
         """Write the values of the columns where those of the condition hold; return how many rows there were."""
         statement, parameters = self._plans.get(connection.vendor) or self._prepare()
-        # As `save` does: whatever the field holds, JSON too.
-        values |= {name: field.get_db_prep_save(values[name], connection) for name, field in self._fields.items()}
         with connection.cursor() as cursor:
             cursor.execute(statement, _fill(parameters, values))
             return int(cursor.rowcount)
@@ -128,8 +133,8 @@ class PreparedUpdate(Generic[M]):
     def _prepare(self) -> tuple[str, tuple[Any, ...]]:
         # Its stub knows no argument.
         query: UpdateQuery = self._build().query.chain(UpdateQuery)  # type: ignore[assignment]
-        query.add_update_values({column: Slot(column) for column in self._columns})
-        self._fields = {field.name: field for field in query.get_meta().concrete_fields if field.name in self._columns}
+        fields = {name: cast("models.Field[Any, Any]", query.get_meta().get_field(name)) for name in self._columns}
+        query.add_update_values({name: Slot(name, column=field) for name, field in fields.items()})
         statement, parameters = query.get_compiler(connection=connection).as_sql()
         return self._plans.setdefault(connection.vendor, (statement, tuple(parameters)))
 
@@ -145,8 +150,4 @@ def prepare_all() -> None:
 
 
 def _fill(parameters: tuple[Any, ...], values: dict[str, Any]) -> list[Any]:
-    return [_adapt(values[p.name]) if isinstance(p, Slot) else p for p in parameters]
-
-
-def _adapt(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
-    return database_value(value) if isinstance(value, datetime | UUID) else value
+    return [p.adapt(values[p.name]) if isinstance(p, Slot) else p for p in parameters]

@@ -117,3 +117,12 @@ def test_an_update_writes_what_comes_with_each_call() -> None:
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.status, first.expires_at, second.status) == ("finished", moment, "receiving")
+
+
+def test_an_update_writes_what_the_field_holds() -> None:
+    version = make_version(make_dataset(make_team()))
+    change = PreparedUpdate(lambda: Version.objects.filter(pk=Slot("id")), "source", "touched_at")
+    for source, moment in (({"kind": "tést", "list": [1, 2.5, None]}, timezone.now()), ({}, None)):
+        assert change.run(id=version.pk, source=source, touched_at=moment) == 1
+        version.refresh_from_db()
+        assert (version.source, version.touched_at) == (source, moment)
